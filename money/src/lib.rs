@@ -1,1 +1,17 @@
-//! placeholder
+//! Money, currencies and the typed ids of the whole workspace. No IO, no clock, no randomness.
+//!
+//! Amounts are whole minor units in an `i64` beside an ISO 4217 currency. Nothing here, and nothing that handles
+//! money anywhere, is a float.
+
+mod amount;
+mod currency;
+mod id;
+mod name;
+
+pub use amount::{AmountError, Money};
+pub use currency::{Currency, UnknownCurrency};
+pub use id::{
+    AccountId, ApiKeyId, AttemptId, EventId, FileId, MerchantId, OperationId, ParseIdError, PaymentId,
+    PspAccountId, TransactionId,
+};
+pub use name::{InvalidName, OrderId, SellerId};
