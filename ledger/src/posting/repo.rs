@@ -1,0 +1,247 @@
+//! The ledger's writes. Lock and write are separate statements, because waiting for a lock does not refresh the
+//! snapshot of the statement that waits.
+
+use money::{AccountId, Currency, MerchantId, TransactionId};
+use sqlx::{PgPool, PgTransaction};
+use time::{Date, OffsetDateTime};
+use uuid::Uuid;
+
+use super::{Posted, Posting};
+use crate::Error;
+use crate::account::Account;
+
+/// A transaction as it is in the books.
+#[derive(Debug, Clone)]
+pub struct Transaction {
+    /// Its id; time-ordered.
+    pub transaction_id: TransactionId,
+    /// The sort of row it is about.
+    pub source_type: String,
+    /// Which one.
+    pub source_id: Uuid,
+    /// Which posting of that row it is.
+    pub kind: String,
+    /// The day it counts.
+    pub effective_date: Date,
+    /// When we learned of it.
+    pub recorded_at: OffsetDateTime,
+    /// Its entries; they sum to zero per currency.
+    pub entries: Vec<Entry>,
+}
+
+/// One entry of a transaction.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The account's code.
+    pub account: String,
+    /// The account's currency.
+    pub currency: String,
+    /// Signed minor units: a debit is positive.
+    pub amount: i64,
+}
+
+/// Which transactions to list.
+#[derive(Debug, Clone, Default)]
+pub struct TransactionFilter {
+    /// Only those about this row.
+    pub source_id: Option<Uuid>,
+    /// Only those that move the account with this code.
+    pub account: Option<String>,
+    /// Only those older than this one.
+    pub before: Option<TransactionId>,
+    /// At most so many.
+    pub limit: u16,
+}
+
+/// Locks the floored balances among `ids` and answers how many of `ids` exist.
+pub(super) async fn lock(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    ids: &[AccountId],
+) -> Result<usize, sqlx::Error> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
+    // The order by may not go: it is what keeps two batches from waiting for each other.
+    let found = sqlx::query_scalar!(
+        r#"with locked as (
+             select account_id from ledger_balance
+             where merchant_id = $1 and account_id = any($2) and floored
+             order by account_id
+             for no key update
+         )
+         select (select count(*) from locked)
+              + (select count(*) from ledger_balance
+                 where merchant_id = $1 and account_id = any($2) and not floored) as "found!""#,
+        merchant.as_uuid(),
+        &ids,
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(usize::try_from(found).unwrap_or_default())
+}
+
+/// The accounts that are appended to.
+pub(super) fn hot_ids(merchant: MerchantId, accounts: &[(Account, Currency)]) -> Vec<Uuid> {
+    accounts
+        .iter()
+        .filter(|(account, _)| !account.is_floored())
+        .map(|(account, currency)| account.id(merchant, *currency).as_uuid())
+        .collect()
+}
+
+/// Rows of a batch, column by column, as `unnest` takes them.
+#[derive(Default)]
+struct Columns<'a> {
+    transaction_ids: Vec<Uuid>,
+    source_types: Vec<&'a str>,
+    source_ids: Vec<Uuid>,
+    kinds: Vec<&'a str>,
+    effective_dates: Vec<Date>,
+    entry_transactions: Vec<Uuid>,
+    entry_numbers: Vec<i16>,
+    entry_accounts: Vec<Uuid>,
+    entry_currencies: Vec<&'a str>,
+    entry_amounts: Vec<i64>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(merchant: MerchantId, postings: &'a [Posting]) -> Self {
+        let mut columns = Self::default();
+        for posting in postings {
+            let transaction_id = TransactionId::new().as_uuid();
+            columns.transaction_ids.push(transaction_id);
+            columns.source_types.push(posting.source().table);
+            columns.source_ids.push(posting.source().id);
+            columns.kinds.push(posting.kind());
+            columns.effective_dates.push(posting.effective());
+            for (number, leg) in (0..).zip(posting.legs()) {
+                columns.entry_transactions.push(transaction_id);
+                columns.entry_numbers.push(number);
+                columns.entry_accounts.push(leg.account.id(merchant, leg.currency).as_uuid());
+                columns.entry_currencies.push(leg.currency.code());
+                columns.entry_amounts.push(leg.minor);
+            }
+        }
+        columns
+    }
+}
+
+/// Writes transactions, entries and balances in one statement. The balances come from the entries that were really
+/// written, grouped: one row per account, so that no movement can be dropped by a row that had to be waited for.
+pub(super) async fn write(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    postings: &[Posting],
+    hot: &[Uuid],
+) -> Result<Vec<Posted>, Error> {
+    let columns = Columns::of(merchant, postings);
+    let written = sqlx::query!(
+        r#"with fresh as (
+             insert into ledger_transaction
+                 (merchant_id, transaction_id, source_type, source_id, kind, effective_date)
+             select $1, t.transaction_id, t.source_type, t.source_id, t.kind, t.effective_date
+             from unnest($2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::date[])
+                 as t (transaction_id, source_type, source_id, kind, effective_date)
+             order by t.source_type, t.source_id, t.kind
+             on conflict (merchant_id, source_type, source_id, kind) do nothing
+             returning transaction_id
+         ), entry as (
+             insert into ledger_entry (merchant_id, transaction_id, entry_no, account_id, currency, amount)
+             select $1, e.transaction_id, e.entry_no, e.account_id, e.currency, e.amount
+             from unnest($7::uuid[], $8::smallint[], $9::uuid[], $10::text[], $11::bigint[])
+                 as e (transaction_id, entry_no, account_id, currency, amount)
+             join fresh on fresh.transaction_id = e.transaction_id
+             returning account_id, amount
+         ), movement as materialized (
+             select account_id, sum(amount)::bigint as amount from entry group by account_id
+         ), moved as (
+             update ledger_balance b set balance = b.balance + m.amount
+             from movement m
+             where b.merchant_id = $1 and b.account_id = m.account_id and b.floored
+             returning 1
+         ), appended as (
+             insert into ledger_balance_delta (merchant_id, account_id, delta_id, amount)
+             select $1, m.account_id, $13, m.amount from movement m where m.account_id = any($12)
+             returning 1
+         )
+         select array(select transaction_id from fresh) as "fresh!",
+                (select count(*) from movement) as "expected!",
+                (select count(*) from moved) + (select count(*) from appended) as "moved!""#,
+        merchant.as_uuid(),
+        &columns.transaction_ids,
+        &columns.source_types as &[&str],
+        &columns.source_ids,
+        &columns.kinds as &[&str],
+        &columns.effective_dates,
+        &columns.entry_transactions,
+        &columns.entry_numbers,
+        &columns.entry_accounts,
+        &columns.entry_currencies as &[&str],
+        &columns.entry_amounts,
+        hot,
+        Uuid::now_v7(),
+    )
+    .fetch_one(&mut **tx)
+    .await
+    .map_err(Error::from_sqlx(merchant))?;
+    if written.moved != written.expected {
+        return Err(Error::BalanceLost { expected: written.expected, moved: written.moved });
+    }
+    let fresh: std::collections::HashSet<Uuid> = written.fresh.into_iter().collect();
+    Ok(columns
+        .transaction_ids
+        .into_iter()
+        .map(
+            |id| if fresh.contains(&id) { Posted::Now(TransactionId::from_uuid(id)) } else { Posted::Before },
+        )
+        .collect())
+}
+
+pub(super) async fn list(
+    pool: &PgPool,
+    merchant: MerchantId,
+    filter: &TransactionFilter,
+) -> Result<Vec<Transaction>, Error> {
+    let rows = sqlx::query!(
+        r#"with page as (
+             select t.* from ledger_transaction t
+             where t.merchant_id = $1
+               and ($2::uuid is null or t.transaction_id < $2)
+               and ($3::uuid is null or t.source_id = $3)
+               and ($4::text is null or exists (
+                   select 1 from ledger_entry e
+                   join ledger_account a on a.merchant_id = e.merchant_id and a.account_id = e.account_id
+                   where e.merchant_id = $1 and e.transaction_id = t.transaction_id and a.code = $4))
+             order by t.transaction_id desc limit $5
+         )
+         select p.transaction_id as "transaction_id: TransactionId", p.source_type, p.source_id, p.kind,
+                p.effective_date, p.recorded_at, a.code, e.currency, e.amount
+         from page p
+         join ledger_entry e on e.merchant_id = $1 and e.transaction_id = p.transaction_id
+         join ledger_account a on a.merchant_id = $1 and a.account_id = e.account_id
+         order by p.transaction_id desc, e.entry_no"#,
+        merchant.as_uuid(),
+        filter.before.map(TransactionId::as_uuid),
+        filter.source_id,
+        filter.account.as_deref(),
+        i64::from(filter.limit),
+    )
+    .fetch_all(pool)
+    .await?;
+    let mut transactions: Vec<Transaction> = Vec::new();
+    for row in rows {
+        let entry = Entry { account: row.code, currency: row.currency, amount: row.amount };
+        match transactions.last_mut() {
+            Some(last) if last.transaction_id == row.transaction_id => last.entries.push(entry),
+            _ => transactions.push(Transaction {
+                transaction_id: row.transaction_id,
+                source_type: row.source_type,
+                source_id: row.source_id,
+                kind: row.kind,
+                effective_date: row.effective_date,
+                recorded_at: row.recorded_at,
+                entries: vec![entry],
+            }),
+        }
+    }
+    Ok(transactions)
+}
