@@ -180,6 +180,7 @@ impl Folder {
             .unwrap_or_else(|| PathBuf::from("/tmp"));
         let short = tempfile::Builder::new()
             .prefix("payonce-")
+            .permissions(PermissionsExt::from_mode(0o700))
             .tempdir_in(&temporary)
             .map_err(Error::io("create a folder in", &temporary))?
             .keep();

@@ -17,6 +17,7 @@ mod binaries;
 mod connection;
 mod error;
 mod folder;
+mod launch;
 mod predecessor;
 mod scratch;
 mod server;
