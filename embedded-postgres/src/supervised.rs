@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_signal_ends_a_child_and_is_harmless_afterwards() {
-        let child = Supervised::spawn(shell("sleep 1000")).unwrap();
+        let child = Supervised::spawn(shell("exec sleep 1000")).unwrap();
         assert_eq!(child.exit_status(), None);
         assert_eq!(child.wait_timeout(Duration::ZERO), None);
         child.signal(Signal::KILL).unwrap();
