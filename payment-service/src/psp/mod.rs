@@ -1,1 +1,122 @@
-//! Payment service providers.
+//! Payment service providers: asks them for a side effect and says what their answer means.
+//!
+//! Nothing here knows the database. A call never fails: whatever happens on the wire is one of the five
+//! [`Outcome`]s, with one [`Attempt`] for each try as evidence. Answers, look-ups and webhooks all become an
+//! [`Evidence`] and are judged by the one function [`Evidence::judge`].
+
+mod account;
+mod attempt;
+mod backoff;
+mod budget;
+mod call;
+mod event;
+mod evidence;
+mod outcome;
+mod redact;
+mod reference;
+mod stripe;
+mod transport;
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tokio::time::Instant;
+
+pub use account::{Account, AmountRefused, Psp, UnknownPsp};
+pub use attempt::{Action, Attempt, AttemptOutcome, Exchange};
+pub use call::{Authorize, CaptureMethod, Inquiry, UnknownCaptureMethod};
+pub use event::{Event, EventError, SignatureError, Subject};
+pub use evidence::{Evidence, Expected, Judgement, State};
+pub use outcome::{Charge, Decline, NotSentCode, Outcome, Why, decline};
+pub use reference::{InvalidReference, PspReference};
+pub use transport::{ClientError, Settings};
+
+/// How a PSP keeps one operation from happening twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Idempotency {
+    /// It remembers our key: the same request may be resent until `window` after the first byte may have left.
+    Native {
+        /// How long it surely remembers, with a margin.
+        window: Duration,
+    },
+    /// It forgets keys but finds operations by our reference: look up, never resend.
+    Lookup,
+    /// Neither: one send, then wait for what it tells us.
+    None,
+}
+
+/// The connectors of this process. Built once; cheap to share by reference.
+#[derive(Debug)]
+pub struct Connectors {
+    stripe: stripe::Connector,
+}
+
+impl Connectors {
+    /// Connectors over one HTTP client whose own retries, redirects and proxies are off.
+    ///
+    /// # Errors
+    /// When the TLS side of the client cannot be set up.
+    pub fn new(settings: Settings) -> Result<Self, ClientError> {
+        Ok(Self { stripe: stripe::Connector::new(settings)? })
+    }
+
+    /// How `psp` dedupes.
+    pub fn idempotency(&self, psp: Psp) -> Idempotency {
+        match psp {
+            Psp::Stripe => stripe::IDEMPOTENCY,
+        }
+    }
+
+    /// Charges, or authorises when the capture is manual. Resends the same bytes under the same key where that is
+    /// safe, and closes what a decline leaves open at the PSP. Nothing is sent at or after `until`, which the caller
+    /// sets before the end of its lease and of the PSP's idempotency window.
+    pub async fn authorize(&self, account: &Account, call: &Authorize<'_>, until: Instant) -> Exchange {
+        match account.psp {
+            Psp::Stripe => self.stripe.authorize(account, call, until).await,
+        }
+    }
+
+    /// Asks what became of an operation. Never charges, and never answers [`Outcome::NotSent`]: that a PSP does not
+    /// show an operation proves nothing. An object that could still be paid, with nobody there to pay it, is
+    /// cancelled first.
+    pub async fn inquire(&self, account: &Account, call: &Inquiry<'_>, until: Instant) -> Exchange {
+        match account.psp {
+            Psp::Stripe => self.stripe.inquire(account, call, until).await,
+        }
+    }
+
+    /// Cancels an operation that has not moved money, such as one whose buyer never came back. The outcome is what
+    /// became of it: `Declined` once the PSP confirms, `Succeeded` when the buyer was quicker.
+    pub async fn cancel(&self, account: &Account, call: &Inquiry<'_>, until: Instant) -> Exchange {
+        match account.psp {
+            Psp::Stripe => self.stripe.cancel(account, call, until).await,
+        }
+    }
+}
+
+/// Whether a webhook comes from the PSP: `signature` is the value of [`Psp::signature_header`], `raw_body` the bytes
+/// as received.
+///
+/// # Errors
+/// When no live secret of the account made the signature over exactly these bytes, or not within the time window.
+/// Callers answer all of them alike.
+pub fn verify_webhook(
+    account: &Account,
+    signature: &str,
+    raw_body: &[u8],
+    now: OffsetDateTime,
+) -> Result<(), SignatureError> {
+    match account.psp {
+        Psp::Stripe => stripe::verify(&account.webhook_secrets, signature, raw_body, now),
+    }
+}
+
+/// What a verified webhook says.
+///
+/// # Errors
+/// When the body is no event of this PSP, or one about a payment that cannot be read.
+pub fn parse_event(psp: Psp, raw_body: &[u8]) -> Result<Event, EventError> {
+    match psp {
+        Psp::Stripe => stripe::parse_event(raw_body),
+    }
+}

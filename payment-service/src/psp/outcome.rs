@@ -1,0 +1,168 @@
+use std::fmt;
+
+use money::Money;
+
+use super::PspReference;
+
+/// What a call came to. Decided once, here; no caller adds a guess.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The PSP charged (or holds) exactly what was asked.
+    Succeeded(Charge),
+    /// It did not, and what was asked for will not be charged any more.
+    Declined {
+        /// The PSP's object, if it made one. It is closed.
+        reference: Option<PspReference>,
+        /// Why.
+        decline: Decline,
+    },
+    /// The buyer has to act before the PSP decides.
+    RequiresAction {
+        /// The PSP's object.
+        reference: PspReference,
+        /// Where the buyer is to be sent, when the PSP has a page for it.
+        redirect_url: Option<String>,
+    },
+    /// Provably nothing was executed, by this call or, as far as the caller said, by an earlier one.
+    NotSent {
+        /// Why.
+        code: NotSentCode,
+        /// For people.
+        message: String,
+    },
+    /// Nobody can tell. Never to be taken for a failure.
+    Unknown {
+        /// The PSP's object, if one is known.
+        reference: Option<PspReference>,
+        /// Why.
+        why: Why,
+    },
+}
+
+/// Money that was charged or is held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Charge {
+    /// The PSP's object.
+    pub reference: PspReference,
+    /// The PSP's name of the movement of money, which settlement files name (`ch_…`).
+    pub movement: Option<String>,
+    /// How much.
+    pub amount: Money,
+    /// Whether the money is taken, or only held for a later capture.
+    pub captured: bool,
+}
+
+/// Why a charge was not made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decline {
+    /// Our code, one of those in [`decline`].
+    pub code: &'static str,
+    /// The PSP's or the issuer's finer code, such as `insufficient_funds`.
+    pub decline_code: Option<String>,
+    /// For people. Without card numbers and secrets.
+    pub message: String,
+}
+
+/// The codes of [`Decline`].
+pub mod decline {
+    /// The issuer or the PSP declined the means of payment.
+    pub const CARD_DECLINED: &str = "card_declined";
+    /// The PSP refused the request itself and executed nothing.
+    pub const REJECTED: &str = "rejected";
+    /// The PSP's object was cancelled before anything was charged.
+    pub const CANCELED: &str = "canceled";
+    /// The PSP failed before it charged, and what it had begun is cancelled.
+    pub const PSP_ERROR: &str = "psp_error";
+}
+
+/// Why provably nothing was executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotSentCode {
+    /// No connection came about.
+    Unreachable,
+    /// The PSP throttled us until the deadline.
+    Busy,
+    /// The PSP refused the account's credentials.
+    RefusedCredentials,
+    /// The account's address or key cannot be used in a request.
+    Misconfigured,
+    /// The amount has no exact form on the PSP's wire.
+    AmountNotSupported,
+    /// The deadline had come before the first try.
+    DeadlinePassed,
+}
+
+impl NotSentCode {
+    /// The code in the database and in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "psp_unreachable",
+            Self::Busy => "psp_busy",
+            Self::RefusedCredentials => "psp_refused_credentials",
+            Self::Misconfigured => "psp_misconfigured",
+            Self::AmountNotSupported => "amount_not_supported",
+            Self::DeadlinePassed => "deadline_passed",
+        }
+    }
+}
+
+impl fmt::Display for NotSentCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why nobody can tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// Sent, and no answer came: timeout, reset, or an answer that broke off.
+    NoAnswer,
+    /// The PSP failed while it may have been executing.
+    ServerError,
+    /// The answer is not what this PSP's answers look like.
+    Unreadable,
+    /// The answer speaks of another amount, currency, reference or state than can be; says which.
+    Mismatch(String),
+    /// Our key was used with other parameters before.
+    KeyConflict,
+    /// Another request with our key was executing until the deadline.
+    InFlight,
+    /// The PSP throttled a resend or a look-up.
+    Busy,
+    /// The PSP refused a resend or a look-up, or it could not be made.
+    Refused,
+    /// The PSP has not decided yet.
+    Processing,
+    /// The PSP shows nothing under our reference, which proves nothing.
+    Absent,
+    /// Not charged, but the PSP's object could still be paid and is not confirmed cancelled.
+    StillOpen,
+}
+
+impl Why {
+    /// The code in the database.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::NoAnswer => "no_answer",
+            Self::ServerError => "server_error",
+            Self::Unreadable => "unreadable",
+            Self::Mismatch(_) => "mismatch",
+            Self::KeyConflict => "key_conflict",
+            Self::InFlight => "in_flight",
+            Self::Busy => "psp_busy",
+            Self::Refused => "psp_refused",
+            Self::Processing => "processing",
+            Self::Absent => "absent",
+            Self::StillOpen => "still_open",
+        }
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mismatch(what) => write!(f, "mismatch: {what}"),
+            _ => f.write_str(self.as_str()),
+        }
+    }
+}

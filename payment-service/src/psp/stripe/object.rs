@@ -1,0 +1,205 @@
+//! Stripe's JSON, as much of it as we read, and what it says.
+
+use std::borrow::Cow;
+
+use money::OperationId;
+use serde::Deserialize;
+
+use super::amount::from_wire;
+use crate::psp::redact::clean;
+use crate::psp::{Decline, Evidence, PspReference, State, decline};
+
+/// The longest message of Stripe's that is kept, in characters.
+const LONGEST_MESSAGE: usize = 500;
+/// The longest address that a buyer is sent to.
+const LONGEST_ADDRESS: usize = 2048;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct PaymentIntent<'a> {
+    #[serde(borrow)]
+    pub(super) id: Cow<'a, str>,
+    #[serde(borrow)]
+    object: Cow<'a, str>,
+    amount: i64,
+    amount_received: Option<i64>,
+    #[serde(borrow)]
+    currency: Cow<'a, str>,
+    status: Status,
+    #[serde(borrow)]
+    metadata: Option<Metadata<'a>>,
+    latest_charge: Option<LatestCharge>,
+    next_action: Option<NextAction>,
+    #[serde(borrow)]
+    last_payment_error: Option<ErrorObject<'a>>,
+}
+
+/// A status that is not listed makes the answer unreadable: what it means is not ours to guess.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Status {
+    RequiresPaymentMethod,
+    RequiresConfirmation,
+    RequiresAction,
+    Processing,
+    RequiresCapture,
+    Canceled,
+    Succeeded,
+}
+
+#[derive(Debug, Deserialize)]
+struct Metadata<'a> {
+    #[serde(borrow, default)]
+    payonce_operation: Cow<'a, str>,
+}
+
+/// A name, or the whole object where it was asked for.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum LatestCharge {
+    Name(String),
+    Object { id: String },
+}
+
+#[derive(Debug, Deserialize)]
+struct NextAction {
+    redirect_to_url: Option<RedirectToUrl>,
+}
+
+#[derive(Debug, Deserialize)]
+struct RedirectToUrl {
+    url: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct ErrorObject<'a> {
+    #[serde(rename = "type")]
+    pub(super) kind: ErrorKind,
+    pub(super) code: Option<String>,
+    decline_code: Option<String>,
+    message: Option<String>,
+    #[serde(borrow)]
+    pub(super) payment_intent: Option<Box<PaymentIntent<'a>>>,
+}
+
+/// All that are on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(super) enum ErrorKind {
+    #[serde(rename = "api_error")]
+    Api,
+    #[serde(rename = "card_error")]
+    Card,
+    #[serde(rename = "idempotency_error")]
+    Idempotency,
+    #[serde(rename = "invalid_request_error")]
+    InvalidRequest,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct ErrorBody<'a> {
+    #[serde(borrow)]
+    pub(super) error: ErrorObject<'a>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct SearchResult<'a> {
+    #[serde(borrow)]
+    data: Vec<PaymentIntent<'a>>,
+}
+
+impl PaymentIntent<'_> {
+    /// What the object says. Nothing, if it is no `PaymentIntent` after all.
+    pub(super) fn evidence(&self, secret: &str) -> Option<Evidence> {
+        if self.object != "payment_intent" {
+            return None;
+        }
+        let movement = self.latest_charge.as_ref().map(|charge| match charge {
+            LatestCharge::Name(id) | LatestCharge::Object { id } => id.as_str(),
+        });
+        Some(Evidence {
+            reference: PspReference::parse(&self.id).ok()?,
+            operation_id: self.operation_id(),
+            amount: from_wire(self.amount, &self.currency),
+            received: self.amount_received.map(|received| from_wire(received, &self.currency)),
+            movement: movement.and_then(|id| PspReference::parse(id).ok()).map(String::from),
+            state: self.state(secret),
+        })
+    }
+
+    fn operation_id(&self) -> Option<OperationId> {
+        self.metadata.as_ref().and_then(|metadata| metadata.payonce_operation.parse().ok())
+    }
+
+    fn state(&self, secret: &str) -> State {
+        let failure = || self.last_payment_error.as_ref().map(|error| error.decline(secret));
+        match self.status {
+            Status::Succeeded => State::Succeeded,
+            Status::RequiresCapture => State::AwaitingCapture,
+            Status::RequiresAction => State::RequiresAction(self.redirect_url()),
+            Status::Processing => State::Processing,
+            Status::Canceled => State::Canceled(failure()),
+            Status::RequiresPaymentMethod | Status::RequiresConfirmation => {
+                failure().map_or(State::Open, State::Failed)
+            }
+        }
+    }
+
+    /// Where the buyer is to go, if that is a web page.
+    fn redirect_url(&self) -> Option<String> {
+        let text = self.next_action.as_ref()?.redirect_to_url.as_ref()?.url.as_deref()?;
+        let url = reqwest::Url::parse(text).ok().filter(|_| text.len() <= LONGEST_ADDRESS)?;
+        matches!(url.scheme(), "http" | "https").then(|| url.into())
+    }
+}
+
+impl ErrorObject<'_> {
+    /// The error as the reason why a means of payment was declined.
+    pub(super) fn decline(&self, secret: &str) -> Decline {
+        let finer = self.decline_code.as_deref().or(self.code.as_deref());
+        self.reason(decline::CARD_DECLINED, finer, secret)
+    }
+
+    /// The error as the reason why the request itself was refused.
+    pub(super) fn rejection(&self, secret: &str) -> Decline {
+        self.reason(decline::REJECTED, self.code.as_deref(), secret)
+    }
+
+    fn reason(&self, code: &'static str, finer: Option<&str>, secret: &str) -> Decline {
+        let message = self.message.as_deref().unwrap_or("the PSP gave no reason");
+        Decline {
+            code,
+            decline_code: finer.map(|finer| clean(finer, secret, 64)),
+            message: clean(message, secret, LONGEST_MESSAGE),
+        }
+    }
+
+    /// The error in one line, as evidence.
+    pub(super) fn in_words(&self) -> String {
+        let kind = match self.kind {
+            ErrorKind::Api => "api_error",
+            ErrorKind::Card => "card_error",
+            ErrorKind::Idempotency => "idempotency_error",
+            ErrorKind::InvalidRequest => "invalid_request_error",
+        };
+        let mut words = kind.to_owned();
+        for code in [&self.code, &self.decline_code].into_iter().flatten() {
+            words.push(' ');
+            words.push_str(code);
+        }
+        if let Some(message) = &self.message {
+            words.push_str(": ");
+            words.push_str(message);
+        }
+        words
+    }
+}
+
+impl SearchResult<'_> {
+    /// The objects that carry our reference. The search itself matches loosely enough to be checked.
+    pub(super) fn found(&self, operation_id: OperationId) -> Vec<PspReference> {
+        self.data
+            .iter()
+            .filter(|intent| intent.object == "payment_intent" && intent.operation_id() == Some(operation_id))
+            .filter_map(|intent| PspReference::parse(&intent.id).ok())
+            .collect()
+    }
+}

@@ -1,0 +1,179 @@
+//! One call: its requests, each repeated while that is safe and can be afforded, and the record of every try.
+
+use std::time::Duration;
+
+use reqwest::Request;
+use time::OffsetDateTime;
+use tokio::time::{Instant, sleep};
+
+use super::answer::{Answer, Reading};
+use crate::psp::backoff::Pauses;
+use crate::psp::budget::Budget;
+use crate::psp::transport::{NoResponse, Response, Transport};
+use crate::psp::{Action, Attempt, AttemptOutcome, Judgement, Outcome, PspReference, Settings, Why};
+
+/// A call in progress.
+pub(super) struct Session<'a> {
+    pub(super) transport: &'a Transport,
+    pub(super) settings: &'a Settings,
+    pub(super) budget: &'a Budget,
+    pub(super) until: Instant,
+    pub(super) pauses: Option<Pauses>,
+    pub(super) attempts: Vec<Attempt>,
+}
+
+/// What a request came to.
+pub(super) struct Asked<T> {
+    /// The last answer.
+    pub(super) answer: Answer<T>,
+    /// Why an earlier try of the same request may have been executed, if one may have been.
+    pub(super) doubt: Option<Why>,
+}
+
+/// What a given answer shows, for the record of the try.
+pub(super) trait Shown {
+    fn shown(&self) -> AttemptOutcome;
+}
+
+impl Session<'_> {
+    /// Makes one request until it is answered for good, or repeating it is of no use, not affordable or too late. Each
+    /// try sends the same bytes.
+    pub(super) async fn ask<T: Shown>(
+        &mut self,
+        action: Action,
+        request: &Request,
+        read: impl Fn(Result<Response, NoResponse>) -> Reading<T>,
+    ) -> Asked<T> {
+        let mut doubt = None;
+        loop {
+            // a request whose body is in memory can always be cloned
+            let Some(copy) = request.try_clone().filter(|_| Instant::now() < self.until) else {
+                return Asked { answer: Answer::Overdue, doubt };
+            };
+            let reading = self.try_once(action, copy, &read).await;
+            let (answer, pause) = (reading.answer, reading.pause);
+            let answer = match (answer, reading.should_resend) {
+                (Answer::Doubtful(why), Some(false)) => Answer::Stuck(why),
+                (answer, _) => answer,
+            };
+            if !resendable(&answer, reading.should_resend) || !self.pause(pause).await {
+                return Asked { answer, doubt };
+            }
+            doubt = answer.doubt().or(doubt);
+        }
+    }
+
+    async fn try_once<T: Shown>(
+        &mut self,
+        action: Action,
+        request: Request,
+        read: impl Fn(Result<Response, NoResponse>) -> Reading<T>,
+    ) -> Reading<T> {
+        let (started, sent_at) = (Instant::now(), OffsetDateTime::now_utc());
+        let until =
+            started.checked_add(self.settings.try_timeout).map_or(self.until, |end| end.min(self.until));
+        let mut reading = read(self.transport.send(request, until).await);
+        self.attempts.push(Attempt {
+            action,
+            sent_at,
+            // the wall clock may have been set back meanwhile
+            answered_at: sent_at + started.elapsed(),
+            outcome: reading.answer.shown(action),
+            http_status: reading.http_status,
+            psp_request_id: reading.request_id.take(),
+            psp_reference: reading.reference.take(),
+            detail: reading.detail.take(),
+        });
+        reading
+    }
+
+    /// Waits before a resend. Whether there is to be one: the deadline and the budget allow it.
+    async fn pause(&mut self, asked_for: Option<Duration>) -> bool {
+        let pause = self.pauses.get_or_insert_with(|| Pauses::new(self.settings)).next(asked_for);
+        let now = Instant::now();
+        let in_time = now.checked_add(pause).is_some_and(|then| then < self.until);
+        if !in_time || !self.budget.resend(now) {
+            return false;
+        }
+        sleep(pause).await;
+        true
+    }
+}
+
+/// Whether the same request, sent again, could be answered better. `asked` is what Stripe itself says.
+fn resendable<T>(answer: &Answer<T>, asked: Option<bool>) -> bool {
+    match answer {
+        Answer::Doubtful(_) | Answer::InFlight | Answer::Throttled(_) => asked != Some(false),
+        Answer::Unreached(_) => true,
+        Answer::Rejected { object: None, .. } | Answer::Missing(_) | Answer::Unauthorised(_) => {
+            asked == Some(true)
+        }
+        Answer::Given(_)
+        | Answer::Declined { .. }
+        | Answer::Rejected { object: Some(_), .. }
+        | Answer::KeyConflict
+        | Answer::Stuck(_)
+        | Answer::Overdue => false,
+    }
+}
+
+impl<T: Shown> Answer<T> {
+    /// Why the try may have been executed, if it may.
+    fn doubt(self) -> Option<Why> {
+        match self {
+            Self::Doubtful(why) | Self::Stuck(why) => Some(why),
+            Self::InFlight => Some(Why::InFlight),
+            Self::Given(_)
+            | Self::Declined { .. }
+            | Self::Rejected { .. }
+            | Self::Missing(_)
+            | Self::Unauthorised(_)
+            | Self::KeyConflict
+            | Self::Throttled(_)
+            | Self::Unreached(_)
+            | Self::Overdue => None,
+        }
+    }
+
+    fn shown(&self, action: Action) -> AttemptOutcome {
+        match self {
+            Self::Given(given) => given.shown(),
+            Self::Declined { object, .. } | Self::Rejected { object: object @ Some(_), .. } => match object {
+                Some(object @ Judgement::Said(_)) => object.shown(),
+                Some(Judgement::Open { .. }) | None => AttemptOutcome::Declined,
+            },
+            Self::Missing(_) if action == Action::Retrieve => AttemptOutcome::Absent,
+            Self::Rejected { object: None, .. } | Self::Missing(_) if action == Action::Authorize => {
+                AttemptOutcome::Declined
+            }
+            Self::Unauthorised(_) | Self::Throttled(_) | Self::Unreached(_) | Self::Overdue => {
+                AttemptOutcome::NotSent
+            }
+            Self::Rejected { object: None, .. }
+            | Self::Missing(_)
+            | Self::KeyConflict
+            | Self::InFlight
+            | Self::Doubtful(_)
+            | Self::Stuck(_) => AttemptOutcome::Unknown,
+        }
+    }
+}
+
+impl Shown for Judgement {
+    fn shown(&self) -> AttemptOutcome {
+        match self {
+            Self::Said(Outcome::Succeeded(_)) => AttemptOutcome::Succeeded,
+            Self::Said(Outcome::Declined { .. }) => AttemptOutcome::Declined,
+            Self::Said(Outcome::RequiresAction { .. }) => AttemptOutcome::RequiresAction,
+            Self::Said(Outcome::NotSent { .. }) => AttemptOutcome::NotSent,
+            Self::Said(Outcome::Unknown { .. }) | Self::Open { .. } => AttemptOutcome::Unknown,
+        }
+    }
+}
+
+impl Shown for Vec<PspReference> {
+    /// A search names objects; what became of them is asked of each.
+    fn shown(&self) -> AttemptOutcome {
+        if self.is_empty() { AttemptOutcome::Absent } else { AttemptOutcome::Unknown }
+    }
+}
