@@ -1,1 +1,6 @@
 //! The HTTP edge.
+
+pub mod card_number;
+pub mod error;
+pub mod request_id;
+pub mod stored;

@@ -1,0 +1,292 @@
+//! The engine: takes a request from claim to stored answer, and finishes what was left unfinished.
+//!
+//! Everything that must not stop half-way runs in a tracked task of its own: a client that hangs up cancels its wait
+//! and nothing else.
+
+mod batcher;
+mod resolve;
+mod work;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use money::{MerchantId, OperationId, PaymentId};
+use sqlx::PgPool;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use crate::operation::{self, By, Claim, Claimed, Finding, Recorded, Recording};
+use crate::payment::NewPayment;
+use crate::psp::{Account, Authorize, Connectors};
+pub use batcher::Sizes;
+use batcher::{Batcher, Refused};
+pub use resolve::Outcome as ResolveOutcome;
+use work::{ClaimWork, RecordWork};
+
+/// Times and bounds of the engine.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How long one send may take in all, retries included. Shorter than `lease`.
+    pub deadline: Duration,
+    /// How long an operation is its sender's.
+    pub lease: Duration,
+    /// How long a caller waits before it is told that the payment is processing.
+    pub patience: Duration,
+    /// How long an operation may stay in doubt before a person is asked.
+    pub review_after: Duration,
+    /// Payments being worked on at once; more are refused before anything is claimed.
+    pub in_flight: usize,
+    /// The batcher in front of the claims.
+    pub claims: Sizes,
+    /// The batcher in front of the recordings.
+    pub records: Sizes,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let sizes = Sizes { workers: 4, per_merchant: 2, batch: 128, waiting: 4096 };
+        Self {
+            deadline: Duration::from_secs(20),
+            lease: Duration::from_secs(30),
+            patience: Duration::from_secs(15),
+            review_after: Duration::from_secs(72 * 3600),
+            in_flight: 4096,
+            claims: sizes,
+            records: sizes,
+        }
+    }
+}
+
+/// What a client is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The stored answer.
+    Final {
+        /// HTTP status.
+        status: u16,
+        /// The body.
+        body: String,
+        /// Whether it was stored by an earlier request.
+        replayed: bool,
+    },
+    /// The outcome is not known yet: the payment as it is now is the answer.
+    Accepted {
+        /// The payment.
+        payment_id: PaymentId,
+        /// Whether an earlier request made it.
+        replayed: bool,
+    },
+    /// Another request with the key is at work.
+    InFlight,
+    /// The key belongs to another request, which differs in this field.
+    OtherRequest(&'static str),
+}
+
+/// Why a request was not taken. Nothing was sent for it.
+#[derive(Debug, thiserror::Error)]
+pub enum PayError {
+    /// Too much is going on.
+    #[error("the service is busy")]
+    Busy,
+    /// The claim failed.
+    #[error("the claim failed")]
+    Claim(#[source] Arc<operation::Error>),
+    /// What became of the claim is not known; the same key tells.
+    #[error("the claim was interrupted")]
+    Interrupted,
+}
+
+impl From<Refused<operation::Error>> for PayError {
+    fn from(refused: Refused<operation::Error>) -> Self {
+        match refused {
+            Refused::Full => Self::Busy,
+            Refused::Failed(error) => Self::Claim(error),
+            Refused::Interrupted => Self::Interrupted,
+        }
+    }
+}
+
+/// A request to pay, checked and ready to be claimed.
+#[derive(Debug)]
+pub struct Request {
+    /// Whose it is.
+    pub merchant_id: MerchantId,
+    /// Where it is charged.
+    pub account: Arc<Account>,
+    /// The claim.
+    pub claim: Claim,
+}
+
+/// The engine of a process. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    pool: PgPool,
+    connectors: Arc<Connectors>,
+    settings: Settings,
+    claims: Batcher<ClaimWork>,
+    records: Batcher<RecordWork>,
+    in_flight: Arc<Semaphore>,
+    tasks: TaskTracker,
+}
+
+impl Engine {
+    /// Starts an engine. `hot` is the pool that the batchers have for themselves; `pool` serves everything else.
+    pub fn start(pool: PgPool, hot: PgPool, connectors: Arc<Connectors>, settings: Settings) -> Self {
+        Self(Arc::new(Inner {
+            claims: Batcher::start(ClaimWork { pool: hot.clone() }, settings.claims),
+            records: Batcher::start(RecordWork { pool: hot }, settings.records),
+            in_flight: Arc::new(Semaphore::new(settings.in_flight)),
+            tasks: TaskTracker::new(),
+            pool,
+            connectors,
+            settings,
+        }))
+    }
+
+    /// Takes a request from claim to answer. Dropping the future changes nothing but who hears of it.
+    ///
+    /// # Errors
+    /// When nothing was claimed, so far as is known.
+    pub async fn pay(&self, request: Request) -> Result<Answer, PayError> {
+        let permit = Arc::clone(&self.0.in_flight).try_acquire_owned().map_err(|_| PayError::Busy)?;
+        let (reply, answer) = oneshot::channel();
+        let engine = self.clone();
+        self.0.tasks.spawn(async move { engine.work_on(request, reply, permit).await });
+        answer.await.unwrap_or(Err(PayError::Interrupted))
+    }
+
+    /// No new work is taken; waits until what is under way has ended, at most `grace`. Answers whether it has.
+    pub async fn drain(&self, grace: Duration) -> bool {
+        self.0.in_flight.close();
+        self.0.tasks.close();
+        tokio::time::timeout(grace, self.0.tasks.wait()).await.is_ok()
+    }
+
+    /// Records what was found out about an operation.
+    ///
+    /// # Errors
+    /// When it could not be recorded; whether it was is unknown only where the database did not say.
+    pub async fn record(&self, merchant: MerchantId, recording: Recording) -> Result<Recorded, PayError> {
+        Ok(self.0.records.submit(merchant, recording).await?)
+    }
+
+    async fn work_on(
+        self,
+        request: Request,
+        reply: oneshot::Sender<Result<Answer, PayError>>,
+        permit: OwnedSemaphorePermit,
+    ) {
+        // counted from before the claim: by any clock the lease lasts longer than the deadline
+        let until = Instant::now() + self.0.settings.deadline;
+        let patience = Instant::now() + self.0.settings.patience;
+        let merchant = request.merchant_id;
+        let (operation_id, fence) = match self.claim(merchant, &request.claim).await {
+            Ok(Claimed::Fresh { operation_id, fence }) => (operation_id, fence),
+            Ok(claimed) => return drop(reply.send(Ok(answer_to(claimed)))),
+            Err(error) => return drop(reply.send(Err(error))),
+        };
+        let payment_id = request.claim.payment.payment_id;
+        let send = self.send(merchant, &request.account, &request.claim.payment, operation_id, fence, until);
+        tokio::pin!(send);
+        let answer = tokio::select! {
+            answer = &mut send => answer,
+            () = tokio::time::sleep_until(patience) => {
+                self.accept(merchant, &request.claim).await;
+                drop(reply.send(Ok(Answer::Accepted { payment_id, replayed: false })));
+                send.await;
+                return drop(permit);
+            }
+        };
+        drop(reply.send(Ok(answer.unwrap_or(Answer::Accepted { payment_id, replayed: false }))));
+        drop(permit);
+    }
+
+    async fn claim(&self, merchant: MerchantId, claim: &Claim) -> Result<Claimed, PayError> {
+        // An order's state changes under a claim at most as often as a payment of it ends.
+        for _ in 0..3 {
+            match self.0.claims.submit(merchant, claim.clone()).await? {
+                Claimed::Again => {}
+                claimed => return Ok(claimed),
+            }
+        }
+        Err(PayError::Busy)
+    }
+
+    /// Calls the PSP and records its answer. None when there is no final answer yet.
+    async fn send(
+        &self,
+        merchant: MerchantId,
+        account: &Account,
+        payment: &NewPayment,
+        operation_id: OperationId,
+        fence: i64,
+        until: Instant,
+    ) -> Option<Answer> {
+        let call = Authorize {
+            operation_id,
+            order_id: &payment.order_id,
+            amount: payment.amount,
+            payment_method: &payment.payment_method,
+            capture: payment.capture_method,
+            resent: false,
+        };
+        let exchange = self.0.connectors.authorize(account, &call, until).await;
+        let recording = Recording {
+            operation_id,
+            by: By::Owner { fence },
+            finding: Finding::Answer(exchange.outcome),
+            attempts: exchange.attempts,
+            attempt_fence: fence,
+        };
+        let recorded = self.record_surely(merchant, recording, until).await?;
+        recorded.answer.map(|(status, body)| Answer::Final { status, body, replayed: false })
+    }
+
+    /// Records, again and again while the database is away and the operation is still ours. None when it could not be
+    /// done: the resolver takes the operation over then.
+    async fn record_surely(
+        &self,
+        merchant: MerchantId,
+        recording: Recording,
+        until: Instant,
+    ) -> Option<Recorded> {
+        let mut pause = Duration::from_millis(50);
+        loop {
+            let error = match self.record(merchant, recording.clone()).await {
+                Ok(recorded) => return Some(recorded),
+                Err(error) => error,
+            };
+            let operation_id = recording.operation_id;
+            if Instant::now() + pause >= until {
+                tracing::error!(%operation_id, error = &error as &dyn std::error::Error, "an answer was not recorded");
+                return None;
+            }
+            tracing::warn!(%operation_id, error = &error as &dyn std::error::Error, "recording an answer again");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(2));
+        }
+    }
+
+    /// Notes that the caller was told 202, so that a repeat of its request is told the payment's state.
+    async fn accept(&self, merchant: MerchantId, claim: &Claim) {
+        if let Err(error) = crate::idempotency::accept(&self.0.pool, merchant, &claim.key).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a 202 was not noted; a repeat is told 409"
+            );
+        }
+    }
+}
+
+fn answer_to(claimed: Claimed) -> Answer {
+    match claimed {
+        Claimed::Replay { status, body } => Answer::Final { status, body, replayed: true },
+        Claimed::OrderTaken { status, body } => Answer::Final { status, body, replayed: false },
+        Claimed::Accepted { payment_id } => Answer::Accepted { payment_id, replayed: true },
+        Claimed::OtherRequest { field } => Answer::OtherRequest(field),
+        Claimed::InFlight | Claimed::Fresh { .. } | Claimed::Again => Answer::InFlight,
+    }
+}

@@ -1,0 +1,206 @@
+//! Finishing what was left unfinished: operations whose owner is gone, or whose outcome nobody knows.
+
+use std::sync::Arc;
+
+use money::MerchantId;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::{Engine, Settings};
+use crate::operation::{self, By, Effect, Finding, OperationStatus, Recording, Taken};
+use crate::psp::{Account, Authorize, Exchange, Idempotency, Inquiry, Outcome as PspOutcome, Why};
+
+/// What a look at a merchant's due operations came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Operations that were taken over.
+    pub taken: usize,
+    /// Of these, those that have ended.
+    pub ended: usize,
+}
+
+/// How many operations are taken over at once: as many as are asked about at once.
+const BATCH: i64 = 64;
+
+/// How often an object that contradicts its operation is looked at again before a person is asked: the contradiction
+/// may be the answer's alone.
+const MISMATCH_LOOKS: i32 = 3;
+
+/// What to do about an operation that was taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Send the same request under the same key.
+    Resend,
+    /// Ask.
+    Inquire,
+    /// Wait for a webhook or a settlement line.
+    Wait,
+    /// Ask a person.
+    GiveUp,
+}
+
+fn next_step(taken: &Taken, idempotency: Idempotency, settings: &Settings) -> Step {
+    let age = taken.now - taken.first_sent_at;
+    if taken.status == OperationStatus::Unknown && age > settings.review_after {
+        return Step::GiveUp;
+    }
+    if taken.psp_reference.is_some() {
+        return Step::Inquire;
+    }
+    match idempotency {
+        // the deadline is part of the window: the last byte may leave only then
+        Idempotency::Native { window } if age + settings.deadline < window => Step::Resend,
+        Idempotency::Native { .. } | Idempotency::Lookup => Step::Inquire,
+        Idempotency::None => Step::Wait,
+    }
+}
+
+impl Engine {
+    /// Takes over a merchant's due operations and finds out what became of each. `account` finds a PSP account.
+    ///
+    /// # Errors
+    /// When Postgres fails.
+    pub async fn resolve<F>(&self, merchant: MerchantId, account: F) -> Result<Outcome, operation::Error>
+    where
+        F: AsyncFn(money::PspAccountId) -> Option<Arc<Account>>,
+    {
+        // before the take-over: by any clock the lease lasts longer than the deadline
+        let until = Instant::now() + self.0.settings.deadline;
+        let taken = operation::take_due(&self.0.pool, merchant, self.0.settings.lease, BATCH).await?;
+        let mut outcome = Outcome { taken: taken.len(), ended: 0 };
+        let mut looks = JoinSet::new();
+        for taken in taken {
+            let Some(account) = account(taken.psp_account_id).await else {
+                tracing::error!(operation_id = %taken.operation_id, "its PSP account cannot be used");
+                continue;
+            };
+            let engine = self.clone();
+            let look = async move { engine.look_into(merchant, &account, &taken, until).await };
+            looks.spawn(self.0.tasks.track_future(look));
+        }
+        while let Some(ended) = looks.join_next().await {
+            outcome.ended += usize::from(ended.unwrap_or(false));
+        }
+        Ok(outcome)
+    }
+
+    /// Answers whether the operation has ended.
+    async fn look_into(
+        &self,
+        merchant: MerchantId,
+        account: &Account,
+        taken: &Taken,
+        until: Instant,
+    ) -> bool {
+        let step = next_step(taken, self.0.connectors.idempotency(account.psp), &self.0.settings);
+        let (finding, attempts) = match step {
+            Step::GiveUp => (Finding::GiveUp { reason: "no_evidence".to_owned() }, Vec::new()),
+            Step::Wait => {
+                let outcome = PspOutcome::Unknown { reference: None, why: Why::NoAnswer };
+                (Finding::Answer(outcome), Vec::new())
+            }
+            Step::Resend | Step::Inquire => {
+                let exchange = self.ask(account, taken, step, until).await;
+                (finding_of(exchange.outcome, taken), exchange.attempts)
+            }
+        };
+        let recording = Recording {
+            operation_id: taken.operation_id,
+            by: By::Owner { fence: taken.fence },
+            finding,
+            attempts,
+            attempt_fence: taken.fence,
+        };
+        let recorded = self.record_surely(merchant, recording, until).await;
+        let effect = recorded.map(|recorded| recorded.effect);
+        tracing::info!(operation_id = %taken.operation_id, ?step, ?effect, "looked into an operation");
+        matches!(effect, Some(Effect::Now(status)) if !status.is_open())
+    }
+
+    async fn ask(&self, account: &Account, taken: &Taken, step: Step, until: Instant) -> Exchange {
+        if step == Step::Resend {
+            let call = Authorize {
+                operation_id: taken.operation_id,
+                order_id: &taken.order_id,
+                amount: taken.amount,
+                payment_method: &taken.payment_method,
+                capture: taken.capture_method,
+                resent: true,
+            };
+            return self.0.connectors.authorize(account, &call, until).await;
+        }
+        let call = Inquiry {
+            operation_id: taken.operation_id,
+            amount: taken.amount,
+            capture: taken.capture_method,
+            reference: taken.psp_reference.as_ref(),
+        };
+        self.0.connectors.inquire(account, &call, until).await
+    }
+}
+
+/// A PSP's object that keeps contradicting its operation is for a person.
+fn finding_of(outcome: PspOutcome, taken: &Taken) -> Finding {
+    match outcome {
+        PspOutcome::Unknown { why: Why::Mismatch(what), .. }
+            if taken.status == OperationStatus::Unknown && taken.takeovers >= MISMATCH_LOOKS =>
+        {
+            Finding::GiveUp { reason: format!("mismatch: {what}") }
+        }
+        outcome => Finding::Answer(outcome),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use money::{Currency, Money, OperationId, PaymentId, PspAccountId};
+    use time::OffsetDateTime;
+    use time::macros::datetime;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::psp::{CaptureMethod, PspReference};
+
+    const SENT: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
+    const NATIVE: Idempotency = Idempotency::Native { window: Duration::from_secs(23 * 3600) };
+
+    fn taken(status: OperationStatus, age: Duration, reference: Option<&str>) -> Taken {
+        Taken {
+            operation_id: OperationId::from_uuid(Uuid::nil()),
+            fence: 2,
+            payment_id: PaymentId::new(),
+            order_id: "o-1".parse().unwrap(),
+            psp_account_id: PspAccountId::new(),
+            amount: Money::new(1, Currency::EUR),
+            payment_method: "pm_1".to_owned(),
+            capture_method: CaptureMethod::Automatic,
+            psp_reference: reference.map(|text| PspReference::parse(text).unwrap()),
+            status,
+            takeovers: 1,
+            first_sent_at: SENT,
+            now: SENT + age,
+        }
+    }
+
+    #[test]
+    fn a_request_is_resent_only_while_the_psp_surely_remembers_its_key() {
+        let settings = Settings::default();
+        let hours = |hours| Duration::from_secs(hours * 3600);
+        let check = |status, age, reference, idempotency, expected| {
+            assert_eq!(next_step(&taken(status, age, reference), idempotency, &settings), expected);
+        };
+        use OperationStatus::{RequiresAction, Sending, Unknown};
+        check(Sending, hours(0), None, NATIVE, Step::Resend);
+        check(Unknown, hours(22), None, NATIVE, Step::Resend);
+        check(Unknown, hours(23) - Duration::from_secs(19), None, NATIVE, Step::Inquire);
+        check(Unknown, hours(71), None, NATIVE, Step::Inquire);
+        check(Unknown, hours(73), None, NATIVE, Step::GiveUp);
+        check(Sending, hours(73), None, NATIVE, Step::Inquire);
+        check(RequiresAction, hours(73), Some("pi_1"), NATIVE, Step::Inquire);
+        check(Unknown, hours(0), Some("pi_1"), NATIVE, Step::Inquire);
+        check(Sending, hours(0), None, Idempotency::Lookup, Step::Inquire);
+        check(Sending, hours(0), None, Idempotency::None, Step::Wait);
+    }
+}

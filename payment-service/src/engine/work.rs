@@ -1,0 +1,85 @@
+//! The two transactions of a payment, as work for batchers.
+
+use money::MerchantId;
+use sqlx::PgPool;
+
+use super::batcher::Work;
+use crate::operation::{self, Claim, Claimed, Recorded, Recording, claim_in_tx, record_in_tx};
+
+/// How often a transaction is run that lost a deadlock or its connection. Both kinds may be run again whatever became
+/// of the first commit: a claim finds its own row, a recording finds the operation ended.
+const TRIES: u32 = 3;
+
+pub(super) struct ClaimWork {
+    pub pool: PgPool,
+}
+
+impl Work for ClaimWork {
+    type Item = Claim;
+    type Output = Claimed;
+    type Error = operation::Error;
+
+    async fn run(&self, merchant: MerchantId, items: &[Claim]) -> Result<Vec<Claimed>, operation::Error> {
+        let mut tries = 1;
+        loop {
+            match claim_once(&self.pool, merchant, items).await {
+                Err(error) if error.is_transient() && tries < TRIES => tries += 1,
+                result => return result,
+            }
+        }
+    }
+
+    fn worth_splitting(error: &operation::Error) -> bool {
+        !error.is_transient()
+    }
+}
+
+async fn claim_once(
+    pool: &PgPool,
+    merchant: MerchantId,
+    items: &[Claim],
+) -> Result<Vec<Claimed>, operation::Error> {
+    let mut tx = pool.begin().await?;
+    let claimed = claim_in_tx(&mut tx, merchant, items).await?;
+    tx.commit().await?;
+    Ok(claimed)
+}
+
+pub(super) struct RecordWork {
+    pub pool: PgPool,
+}
+
+impl Work for RecordWork {
+    type Item = Recording;
+    type Output = Recorded;
+    type Error = operation::Error;
+
+    async fn run(
+        &self,
+        merchant: MerchantId,
+        items: &[Recording],
+    ) -> Result<Vec<Recorded>, operation::Error> {
+        let mut tries = 1;
+        loop {
+            match record_once(&self.pool, merchant, items).await {
+                Err(error) if error.is_transient() && tries < TRIES => tries += 1,
+                result => return result,
+            }
+        }
+    }
+
+    fn worth_splitting(error: &operation::Error) -> bool {
+        !error.is_transient()
+    }
+}
+
+async fn record_once(
+    pool: &PgPool,
+    merchant: MerchantId,
+    items: &[Recording],
+) -> Result<Vec<Recorded>, operation::Error> {
+    let mut tx = pool.begin().await?;
+    let recorded = record_in_tx(&mut tx, merchant, items).await?;
+    tx.commit().await?;
+    Ok(recorded)
+}

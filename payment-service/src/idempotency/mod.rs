@@ -1,0 +1,133 @@
+//! Idempotency keys: the same request again is answered from what was stored; another request under the same key is
+//! told what differs.
+//!
+//! The row is written in the same transaction as the payment it guards (`operation::claim_in_tx`) and completed in
+//! the one that ends the operation (`operation::record_in_tx`).
+
+mod repo;
+
+use std::fmt;
+
+use money::MerchantId;
+use sha2::{Digest, Sha256};
+use sqlx::PgPool;
+
+/// The client's name for one request, unique for its merchant.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IdempotencyKey(String);
+
+/// What is not an idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected 1 to 255 printable ASCII characters")]
+pub struct InvalidKey;
+
+impl IdempotencyKey {
+    /// The text itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for IdempotencyKey {
+    type Error = InvalidKey;
+
+    fn try_from(text: String) -> Result<Self, InvalidKey> {
+        let fits = (1..=255).contains(&text.len()) && text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        if fits { Ok(Self(text)) } else { Err(InvalidKey) }
+    }
+}
+
+impl fmt::Display for IdempotencyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a request was, as eight bytes of SHA-256 for each of its parts in a fixed order: enough to tell another
+/// request and to name the first part that differs, without keeping the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint {
+    names: &'static [&'static str],
+    hashes: Vec<u8>,
+}
+
+const HASH_BYTES: usize = 8;
+
+impl Fingerprint {
+    /// The fingerprint of a request whose parts, called `names`, are `values`. The first is the endpoint.
+    pub fn of<const N: usize>(names: &'static [&'static str; N], values: [&[u8]; N]) -> Self {
+        let mut hashes = Vec::with_capacity(N * HASH_BYTES);
+        for value in values {
+            hashes.extend_from_slice(&Sha256::digest(value)[..HASH_BYTES]);
+        }
+        Self { names, hashes }
+    }
+
+    /// For the column.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.hashes
+    }
+
+    /// The first part in which the request that was stored differs; none when it is the same.
+    pub fn first_difference(&self, stored: &[u8]) -> Option<&'static str> {
+        if self.hashes == stored {
+            return None;
+        }
+        let differing = self
+            .hashes
+            .chunks(HASH_BYTES)
+            .zip(stored.chunks(HASH_BYTES))
+            .position(|(ours, theirs)| ours != theirs);
+        // another endpoint has other parts: its first one, the endpoint, then differs
+        Some(self.names[differing.unwrap_or(0)])
+    }
+}
+
+/// Notes that the caller was answered 202: a repeat of its request is then told the payment's state instead of 409.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn accept(pool: &PgPool, merchant: MerchantId, key: &IdempotencyKey) -> Result<(), sqlx::Error> {
+    repo::accept(pool, merchant, key.as_str()).await
+}
+
+/// Deletes a merchant's completed keys that are older than `age`, at most `limit` of them. A key that is gone lets a
+/// repeated request through to the order's own uniqueness, which still prevents a second charge.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn reap(
+    pool: &PgPool,
+    merchant: MerchantId,
+    age: std::time::Duration,
+    limit: i64,
+) -> Result<u64, sqlx::Error> {
+    repo::reap(pool, merchant, age, limit).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAMES: &[&str; 3] = &["endpoint", "order_id", "amount"];
+
+    #[test]
+    fn another_request_is_told_the_first_field_that_differs() {
+        let stored = Fingerprint::of(NAMES, [b"POST /v1/payments", b"o-1", b"100"]);
+        let check = |values: [&[u8]; 3], expected: Option<&str>| {
+            assert_eq!(Fingerprint::of(NAMES, values).first_difference(stored.as_bytes()), expected);
+        };
+        check([b"POST /v1/payments", b"o-1", b"100"], None);
+        check([b"POST /v1/payments", b"o-1", b"101"], Some("amount"));
+        check([b"POST /v1/payments", b"o-2", b"101"], Some("order_id"));
+        check([b"POST /v1/refunds", b"o-1", b"100"], Some("endpoint"));
+    }
+
+    #[test]
+    fn a_key_is_short_printable_text() {
+        assert!(IdempotencyKey::try_from("a".repeat(255)).is_ok());
+        for text in [String::new(), "a".repeat(256), "tab\t".to_owned(), "ä".to_owned()] {
+            assert_eq!(IdempotencyKey::try_from(text), Err(InvalidKey));
+        }
+    }
+}

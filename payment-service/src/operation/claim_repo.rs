@@ -1,0 +1,255 @@
+//! The SQL of claiming. Rows of a batch are sorted by key, so that two batches insert in one order.
+
+use std::collections::HashMap;
+
+use money::{MerchantId, PaymentId};
+use sqlx::PgTransaction;
+use uuid::Uuid;
+
+use super::claim::{Claim, Claimed};
+use super::{Error, authorize_id};
+use crate::http::stored;
+use crate::outbox;
+
+/// Which claims were new (their key was), and which of these made a payment.
+pub(super) struct Inserted(HashMap<Uuid, Option<i32>>);
+
+impl Inserted {
+    pub fn has_key(&self, payment: PaymentId) -> bool {
+        self.0.contains_key(&payment.as_uuid())
+    }
+
+    pub fn ordinal_of(&self, payment: PaymentId) -> Option<i32> {
+        self.0.get(&payment.as_uuid()).copied().flatten()
+    }
+}
+
+pub(super) async fn insert_keys_and_payments(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    claims: &[Claim],
+) -> Result<Inserted, sqlx::Error> {
+    let mut sorted: Vec<&Claim> = claims.iter().collect();
+    sorted.sort_by(|a, b| a.key.cmp(&b.key));
+    let column = |get: fn(&Claim) -> &str| -> Vec<&str> { sorted.iter().map(|claim| get(claim)).collect() };
+    let metadata: Vec<serde_json::Value> = sorted
+        .iter()
+        .map(|claim| {
+            let pairs = claim.payment.metadata.iter();
+            pairs.map(|(key, value)| (key.clone(), serde_json::Value::from(value.as_str()))).collect()
+        })
+        .collect();
+    let rows = sqlx::query!(
+        r#"with input as (
+             select * from unnest($2::text[], $3::bytea[], $4::uuid[], $5::text[], $6::uuid[], $7::bigint[], $8::text[],
+                                  $9::text[], $10::text[], $11::jsonb[])
+                 as i (idempotency_key, fingerprint, payment_id, order_id, psp_account_id, amount, currency,
+                       capture_method, payment_method, metadata)
+         ), fresh as (
+             insert into idempotency_key (merchant_id, idempotency_key, fingerprint, payment_id, created_at)
+             select $1, i.idempotency_key, i.fingerprint, i.payment_id, now() from input i
+             on conflict (merchant_id, idempotency_key) do nothing
+             returning payment_id
+         ), made as (
+             insert into payment (merchant_id, payment_id, order_id, ordinal, psp_account_id, status, live, amount,
+                                  currency, capture_method, payment_method, metadata, created_at, updated_at)
+             select $1, i.payment_id, i.order_id,
+                    1 + coalesce((select max(p.ordinal) from payment p
+                                  where p.merchant_id = $1 and p.order_id = i.order_id), 0),
+                    i.psp_account_id, 'processing', true, i.amount, i.currency, i.capture_method, i.payment_method,
+                    i.metadata, now(), now()
+             from input i join fresh on fresh.payment_id = i.payment_id
+             order by i.order_id
+             on conflict do nothing
+             returning payment_id, ordinal
+         )
+         select fresh.payment_id as "payment_id!", made.ordinal as "ordinal?"
+         from fresh left join made on made.payment_id = fresh.payment_id"#,
+        merchant.as_uuid(),
+        &column(|claim| claim.key.as_str()) as &[&str],
+        &sorted.iter().map(|claim| claim.fingerprint.as_bytes()).collect::<Vec<_>>() as &[&[u8]],
+        &sorted.iter().map(|claim| claim.payment.payment_id.as_uuid()).collect::<Vec<_>>(),
+        &column(|claim| claim.payment.order_id.as_str()) as &[&str],
+        &sorted.iter().map(|claim| claim.payment.psp_account_id.as_uuid()).collect::<Vec<_>>(),
+        &sorted.iter().map(|claim| claim.payment.amount.minor).collect::<Vec<_>>(),
+        &column(|claim| claim.payment.amount.currency.code()) as &[&str],
+        &column(|claim| claim.payment.capture_method.as_str()) as &[&str],
+        &column(|claim| &claim.payment.payment_method) as &[&str],
+        &metadata,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(Inserted(rows.into_iter().map(|row| (row.payment_id, row.ordinal)).collect()))
+}
+
+/// Columns of the rows that hang on new payments.
+#[derive(Default)]
+struct Children<'a> {
+    payments: Vec<Uuid>,
+    operations: Vec<Uuid>,
+    accounts: Vec<Uuid>,
+    amounts: Vec<i64>,
+    currencies: Vec<&'a str>,
+    keys: Vec<&'a str>,
+    leases_ms: Vec<i64>,
+    events: Vec<Uuid>,
+    event_data: Vec<serde_json::Value>,
+    split_payments: Vec<Uuid>,
+    split_numbers: Vec<i16>,
+    split_sellers: Vec<&'a str>,
+    split_amounts: Vec<i64>,
+    split_fees: Vec<i64>,
+}
+
+impl<'a> Children<'a> {
+    fn of(merchant: MerchantId, made: &[(&'a Claim, i32)]) -> Self {
+        let mut columns = Self::default();
+        for &(claim, ordinal) in made {
+            let payment = &claim.payment;
+            let payment_id = payment.payment_id.as_uuid();
+            let operation_id = authorize_id(merchant, &payment.order_id, ordinal);
+            columns.payments.push(payment_id);
+            columns.operations.push(operation_id.as_uuid());
+            columns.accounts.push(payment.psp_account_id.as_uuid());
+            columns.amounts.push(payment.amount.minor);
+            columns.currencies.push(payment.amount.currency.code());
+            columns.keys.push(claim.key.as_str());
+            columns.leases_ms.push(i64::try_from(claim.lease.as_millis()).unwrap_or(i64::MAX));
+            let event = outbox::created(payment, ordinal, operation_id);
+            columns.events.push(event.event_id.as_uuid());
+            columns.event_data.push(event.data);
+            for (number, split) in (0..).zip(&payment.splits) {
+                columns.split_payments.push(payment_id);
+                columns.split_numbers.push(number);
+                columns.split_sellers.push(split.seller.as_str());
+                columns.split_amounts.push(split.amount);
+                columns.split_fees.push(split.platform_fee);
+            }
+        }
+        columns
+    }
+}
+
+pub(super) async fn insert_operations(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    made: &[(&Claim, i32)],
+) -> Result<(), sqlx::Error> {
+    if made.is_empty() {
+        return Ok(());
+    }
+    let columns = Children::of(merchant, made);
+    sqlx::query!(
+        "with op as (
+             insert into operation (merchant_id, operation_id, payment_id, kind, psp_account_id, amount, currency,
+                                    status, fence, lease_until, due_at, first_sent_at, idempotency_key, created_at,
+                                    updated_at)
+             select $1, o.operation_id, o.payment_id, 'authorize', o.psp_account_id, o.amount, o.currency, 'sending', 1,
+                    now() + o.lease_ms * interval '1 millisecond', now() + o.lease_ms * interval '1 millisecond', now(),
+                    o.idempotency_key, now(), now()
+             from unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::text[], $7::text[], $8::bigint[])
+                 as o (operation_id, payment_id, psp_account_id, amount, currency, idempotency_key, lease_ms)
+         ), split as (
+             insert into payment_split (merchant_id, payment_id, split_no, seller_id, amount, platform_fee)
+             select $1, s.* from unnest($9::uuid[], $10::smallint[], $11::text[], $12::bigint[], $13::bigint[]) as s
+         )
+         insert into payment_event (merchant_id, payment_id, version, event_id, type, data, recorded_at)
+         select $1, e.payment_id, 1, e.event_id, $16, e.data, now()
+         from unnest($3::uuid[], $14::uuid[], $15::jsonb[]) as e (payment_id, event_id, data)",
+        merchant.as_uuid(),
+        &columns.operations,
+        &columns.payments,
+        &columns.accounts,
+        &columns.amounts,
+        &columns.currencies as &[&str],
+        &columns.keys as &[&str],
+        &columns.leases_ms,
+        &columns.split_payments,
+        &columns.split_numbers,
+        &columns.split_sellers as &[&str],
+        &columns.split_amounts,
+        &columns.split_fees,
+        &columns.events,
+        &columns.event_data,
+        outbox::CREATED,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// The key is new and the order is taken: the key is used up with that answer. A live payment that is not to be seen
+/// ended just now; the claim takes its key back, for another try.
+pub(super) async fn refuse_taken_order(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    claim: &Claim,
+) -> Result<Claimed, sqlx::Error> {
+    let live = sqlx::query_scalar!(
+        r#"select payment_id as "payment_id: PaymentId" from payment
+         where merchant_id = $1 and order_id = $2 and live"#,
+        merchant.as_uuid(),
+        claim.payment.order_id.as_str(),
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    let Some(live) = live else {
+        sqlx::query!(
+            "delete from idempotency_key where merchant_id = $1 and idempotency_key = $2",
+            merchant.as_uuid(),
+            claim.key.as_str(),
+        )
+        .execute(&mut **tx)
+        .await?;
+        return Ok(Claimed::Again);
+    };
+    let (status, body) = stored::order_taken(live, claim.request_id.as_ref());
+    sqlx::query!(
+        "update idempotency_key set response_status = $3, response_body = $4, payment_id = $5
+         where merchant_id = $1 and idempotency_key = $2",
+        merchant.as_uuid(),
+        claim.key.as_str(),
+        status.cast_signed(),
+        body,
+        live.as_uuid(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(Claimed::OrderTaken { status, body })
+}
+
+/// The key was there: who has it, and with what answer.
+pub(super) async fn read_earlier(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    claim: &Claim,
+) -> Result<Claimed, Error> {
+    let row = sqlx::query!(
+        r#"select k.fingerprint, k.payment_id as "payment_id: PaymentId", k.response_status, k.response_body,
+                p.ordinal as "ordinal?", o.fence as "fence?"
+         from idempotency_key k
+         left join payment p on p.merchant_id = $1 and p.payment_id = k.payment_id
+         left join operation o on o.merchant_id = $1 and o.payment_id = k.payment_id and o.kind = 'authorize'
+         where k.merchant_id = $1 and k.idempotency_key = $2"#,
+        merchant.as_uuid(),
+        claim.key.as_str(),
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    let Some(row) = row else { return Ok(Claimed::Again) };
+    if let Some(field) = claim.fingerprint.first_difference(&row.fingerprint) {
+        return Ok(Claimed::OtherRequest { field });
+    }
+    Ok(match (row.response_status, row.response_body) {
+        (Some(202), _) => Claimed::Accepted { payment_id: row.payment_id },
+        (Some(status), Some(body)) => Claimed::Replay { status: status.cast_unsigned(), body },
+        // Our own claim, whose commit we were not told of. If somebody has taken it over since, it is theirs.
+        _ => match (row.payment_id == claim.payment.payment_id, row.ordinal, row.fence) {
+            (true, Some(ordinal), Some(1)) => Claimed::Fresh {
+                operation_id: authorize_id(merchant, &claim.payment.order_id, ordinal),
+                fence: 1,
+            },
+            _ => Claimed::InFlight,
+        },
+    })
+}

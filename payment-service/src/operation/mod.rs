@@ -1,0 +1,166 @@
+//! Operations: one intended side effect at one PSP each, claimed before it is sent and ended by one function.
+//!
+//! [`claim_in_tx`] and [`record_in_tx`] take many at once and answer each by its own result. Whatever ends an
+//! operation (the PSP's answer, a webhook, the resolver, a settlement line) ends it through [`record_in_tx`], so the
+//! stored response, the ledger and the event are always there.
+
+mod claim;
+mod claim_repo;
+mod decide;
+mod record;
+mod record_repo;
+mod repo;
+mod state;
+
+use std::time::Duration;
+
+use money::{MerchantId, Money, OperationId, OrderId, PaymentId, PspAccountId};
+use sqlx::PgPool;
+use time::OffsetDateTime;
+
+use crate::psp::{CaptureMethod, Expected, PspReference};
+pub use claim::{Claim, Claimed, claim_in_tx};
+pub use record::{By, Effect, Finding, Recorded, Recording, record_in_tx};
+pub use state::{IllegalTransition, OperationEvent, OperationStatus};
+
+/// Why operations could not be claimed or recorded. The caller's transaction is to be rolled back.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Postgres failed.
+    #[error("operation: the database failed")]
+    Database(#[from] sqlx::Error),
+    /// The ledger refused or failed.
+    #[error("operation: the ledger failed")]
+    Ledger(#[from] ledger::Error),
+    /// The books for an outcome do not balance.
+    #[error("operation: the posting is impossible")]
+    Posting(#[from] ledger::posting::PostingError),
+    /// Fewer rows changed than were locked and decided on.
+    #[error("operation: {changed} of {expected} rows changed")]
+    RowsLost {
+        /// Rows that had to change.
+        expected: usize,
+        /// Rows that did.
+        changed: usize,
+    },
+    /// A row holds a word that this version does not know.
+    #[error("operation: unknown word in column {0}")]
+    UnknownWord(&'static str),
+    /// An operation that does not exist.
+    #[error("operation {0} does not exist")]
+    NotFound(OperationId),
+}
+
+impl Error {
+    /// Whether the same transaction may well succeed when it is run again: deadlock, serialisation failure, a lost or
+    /// exhausted connection, a server that is restarting.
+    pub fn is_transient(&self) -> bool {
+        let (Self::Database(error) | Self::Ledger(ledger::Error::Database(error))) = self else {
+            return false;
+        };
+        match error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::Protocol(_) => true,
+            sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+                ["40001", "40P01", "55P03", "53300", "53100", "57P01", "57P02", "57P03"]
+                    .contains(&code.as_ref())
+                    || code.starts_with("08")
+            }),
+            _ => false,
+        }
+    }
+}
+
+/// An operation that a worker has taken over.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    /// Which one.
+    pub operation_id: OperationId,
+    /// The worker's fence.
+    pub fence: i64,
+    /// The payment it is for.
+    pub payment_id: PaymentId,
+    /// That payment's order.
+    pub order_id: OrderId,
+    /// Where it is sent.
+    pub psp_account_id: PspAccountId,
+    /// How much.
+    pub amount: Money,
+    /// The PSP's token of the buyer's means of payment.
+    pub payment_method: String,
+    /// Whether the PSP captures at once.
+    pub capture_method: CaptureMethod,
+    /// What the PSP calls it, if it has told us.
+    pub psp_reference: Option<PspReference>,
+    /// Where it stands.
+    pub status: OperationStatus,
+    /// How often it has been taken over, this time included.
+    pub takeovers: i32,
+    /// The moment before its first byte may have left.
+    pub first_sent_at: OffsetDateTime,
+    /// Now, by the database's clock.
+    pub now: OffsetDateTime,
+}
+
+/// Merchants that have operations to look at.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn merchants_with_due(pool: &PgPool) -> Result<Vec<MerchantId>, sqlx::Error> {
+    repo::merchants_with_due(pool).await
+}
+
+/// Takes over up to `limit` of a merchant's due operations: each gets a new fence and a lease of `lease`, so whoever
+/// had it before can no longer record anything.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn take_due(
+    pool: &PgPool,
+    merchant: MerchantId,
+    lease: Duration,
+    limit: i64,
+) -> Result<Vec<Taken>, Error> {
+    repo::take_due(pool, merchant, lease, limit).await
+}
+
+/// Makes an operation that is in doubt due at once, because something new may be known of it.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn nudge(pool: &PgPool, merchant: MerchantId, operation: OperationId) -> Result<(), sqlx::Error> {
+    repo::nudge(pool, merchant, operation).await
+}
+
+/// Which of the merchant's operations the PSP's object belongs to.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn find_by_reference(
+    pool: &PgPool,
+    merchant: MerchantId,
+    account: PspAccountId,
+    reference: &str,
+) -> Result<Option<OperationId>, sqlx::Error> {
+    repo::find_by_reference(pool, merchant, account, reference).await
+}
+
+/// What an operation was to do, to measure evidence by; none if the merchant has no such operation at this account.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn expected(
+    pool: &PgPool,
+    merchant: MerchantId,
+    account: PspAccountId,
+    operation: OperationId,
+) -> Result<Option<Expected>, Error> {
+    repo::expected(pool, merchant, account, operation).await
+}
+
+/// The id of a payment's first operation, which the same intent always gets.
+pub fn authorize_id(merchant: MerchantId, order: &OrderId, ordinal: i32) -> OperationId {
+    OperationId::derive(merchant, &[order.as_str(), &ordinal.to_string(), "authorize"])
+}

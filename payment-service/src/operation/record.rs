@@ -1,0 +1,153 @@
+//! Recording: the one way in which an operation changes after its claim.
+
+use std::collections::HashSet;
+
+use money::{MerchantId, OperationId, PaymentId};
+use sqlx::PgTransaction;
+
+use super::decide::{Change, Decision, Known, decide};
+use super::record_repo as repo;
+use super::{Error, OperationStatus};
+use crate::psp::{Attempt, Outcome};
+
+/// Who says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// The sender or resolver that holds this fence. Superseded when it no longer does.
+    Owner {
+        /// The fence it was given.
+        fence: i64,
+    },
+    /// Proof from elsewhere (a webhook, a settlement line): counts whoever owns the operation, and takes it from them.
+    Evidence,
+}
+
+/// What was found out.
+#[derive(Debug, Clone)]
+pub enum Finding {
+    /// The PSP's word, however it reached us.
+    Answer(Outcome),
+    /// Every way to find out is used up.
+    GiveUp {
+        /// Why, as a code.
+        reason: String,
+    },
+}
+
+/// A finding about an operation, to be recorded.
+#[derive(Debug, Clone)]
+pub struct Recording {
+    /// What it is about.
+    pub operation_id: OperationId,
+    /// Who says so.
+    pub by: By,
+    /// What was found out.
+    pub finding: Finding,
+    /// The evidence, kept whatever comes of the finding.
+    pub attempts: Vec<Attempt>,
+    /// The fence under which the evidence was gathered; 0 where it was without one.
+    pub attempt_fence: i64,
+}
+
+/// What came of a recording.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// What it did.
+    pub effect: Effect,
+    /// The payment it is about.
+    pub payment_id: PaymentId,
+    /// The final answer to the client, as stored; none while there is none yet.
+    pub answer: Option<(u16, String)>,
+}
+
+/// What a recording did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// The operation is now in this status.
+    Now(OperationStatus),
+    /// Somebody else owns the operation: only the evidence was kept.
+    Superseded,
+    /// It said nothing new.
+    Stale,
+    /// It contradicts how the operation ended: for reconciliation to show.
+    LateSuccess,
+}
+
+/// A recording, what is known under the lock, and what was decided.
+pub(super) struct Decided<'a> {
+    pub recording: &'a Recording,
+    pub known: Known,
+    pub decision: Decision,
+    pub stored: Option<(u16, String)>,
+}
+
+impl Decided<'_> {
+    pub fn change(&self) -> Option<&Change> {
+        match &self.decision {
+            Decision::Change(change) => Some(change),
+            Decision::Superseded | Decision::Stale | Decision::LateSuccess => None,
+        }
+    }
+
+    fn recorded(self) -> Recorded {
+        let payment_id = self.known.payment.payment_id;
+        let (effect, response) = match self.decision {
+            Decision::Change(change) => (Effect::Now(change.status), change.response),
+            Decision::Superseded => (Effect::Superseded, None),
+            Decision::Stale => (Effect::Stale, None),
+            Decision::LateSuccess => (Effect::LateSuccess, None),
+        };
+        let is_final = |answer: &(u16, String)| answer.0 != 202;
+        Recorded { effect, payment_id, answer: self.stored.filter(is_final).or(response.filter(is_final)) }
+    }
+}
+
+/// Records all of `recordings`, which are one merchant's, and answers in their order. Costs two round trips to lock and
+/// read, two for the ledger where something was captured, and one to write.
+///
+/// # Errors
+/// When an operation does not exist, or Postgres or the ledger fails.
+pub async fn record_in_tx(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    recordings: &[Recording],
+) -> Result<Vec<Recorded>, Error> {
+    let mut results: Vec<Option<Recorded>> = recordings.iter().map(|_| None).collect();
+    while let round = next_round(recordings, &results)
+        && !round.is_empty()
+    {
+        let chosen: Vec<&Recording> = round.iter().map(|&index| &recordings[index]).collect();
+        for (index, recorded) in round.iter().zip(record_round(tx, merchant, &chosen).await?) {
+            results[*index] = Some(recorded);
+        }
+    }
+    Ok(results.into_iter().flatten().collect())
+}
+
+/// Those not recorded yet, but only the first of each operation: the second is decided on what the first has made.
+fn next_round(recordings: &[Recording], results: &[Option<Recorded>]) -> Vec<usize> {
+    let mut seen = HashSet::new();
+    let open = recordings.iter().zip(results).enumerate().filter(|(_, (_, result))| result.is_none());
+    open.filter(|(_, (recording, _))| seen.insert(recording.operation_id)).map(|(index, _)| index).collect()
+}
+
+async fn record_round(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    recordings: &[&Recording],
+) -> Result<Vec<Recorded>, Error> {
+    let operations: Vec<OperationId> = recordings.iter().map(|recording| recording.operation_id).collect();
+    repo::lock(tx, merchant, &operations).await?;
+    let mut rows = repo::read(tx, merchant, &operations).await?;
+    let mut decided = Vec::with_capacity(recordings.len());
+    for &recording in recordings {
+        let (known, stored) =
+            rows.remove(&recording.operation_id).ok_or(Error::NotFound(recording.operation_id))?;
+        let decision = decide(&known, recording.by, &recording.finding)?;
+        decided.push(Decided { recording, known, decision, stored });
+    }
+    let postings: Vec<_> = decided.iter().filter_map(|decided| decided.change()?.posting.clone()).collect();
+    ledger::posting::post_in_tx(tx, merchant, &postings).await?;
+    repo::write(tx, merchant, &decided).await?;
+    Ok(decided.into_iter().map(Decided::recorded).collect())
+}

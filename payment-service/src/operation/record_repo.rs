@@ -1,0 +1,416 @@
+//! The SQL of recording: lock, read and write are separate statements, because waiting for a lock does not refresh the
+//! snapshot of the statement that waits.
+
+use std::collections::{BTreeMap, HashMap};
+
+use money::{MerchantId, OperationId, PaymentId, PspAccountId, SellerId};
+use sqlx::PgTransaction;
+use sqlx::types::Json;
+use time::OffsetDateTime;
+use uuid::Uuid;
+use wallet::wallet::Split;
+
+use super::decide::Known;
+use super::record::{By, Decided};
+use super::{Error, OperationStatus};
+use crate::payment::{Failure, NextAction, PaymentStatus, PaymentView, SplitView};
+use crate::psp::CaptureMethod;
+
+/// Locks payments and operations in one order.
+pub(super) async fn lock(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    operations: &[OperationId],
+) -> Result<(), sqlx::Error> {
+    let ids: Vec<Uuid> = operations.iter().map(|id| id.as_uuid()).collect();
+    sqlx::query!(
+        "select 1 as locked from operation o
+         join payment p on p.merchant_id = $1 and p.payment_id = o.payment_id
+         where o.merchant_id = $1 and o.operation_id = any($2)
+         order by o.payment_id, o.operation_id
+         for no key update of p, o",
+        merchant.as_uuid(),
+        &ids,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+type Stored = Option<(u16, String)>;
+
+pub(super) async fn read(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    operations: &[OperationId],
+) -> Result<HashMap<OperationId, (Known, Stored)>, Error> {
+    let ids: Vec<Uuid> = operations.iter().map(|id| id.as_uuid()).collect();
+    let rows = sqlx::query!(
+        r#"select o.operation_id as "operation_id: OperationId", o.status as operation_status, o.fence, o.takeovers,
+                p.payment_id as "payment_id: PaymentId", p.order_id, p.ordinal, p.status, p.amount, p.currency,
+                p.capture_method, p.payment_method, p.psp_account_id as "psp_account_id: PspAccountId",
+                p.captured_amount, p.refunded_amount, p.metadata as "metadata: Json<BTreeMap<String, String>>",
+                p.failure_code, p.failure_message, p.decline_code, p.next_action_url, p.version,
+                p.created_at, p.updated_at, k.response_status as "response_status?", k.response_body,
+                s.sellers as "sellers!", s.amounts as "amounts!", s.fees as "fees!", now() as "now!"
+         from operation o
+         join payment p on p.merchant_id = $1 and p.payment_id = o.payment_id
+         left join idempotency_key k on k.merchant_id = $1 and k.idempotency_key = o.idempotency_key
+              and k.payment_id = o.payment_id
+         cross join lateral (
+             select array_agg(seller_id order by split_no) as sellers, array_agg(amount order by split_no) as amounts,
+                    array_agg(platform_fee order by split_no) as fees
+             from payment_split where merchant_id = $1 and payment_id = o.payment_id
+         ) s
+         where o.merchant_id = $1 and o.operation_id = any($2)"#,
+        merchant.as_uuid(),
+        &ids,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let mut found = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let splits = splits(row.sellers, &row.amounts, &row.fees)?;
+        let payment = PaymentView {
+            payment_id: row.payment_id,
+            order_id: row.order_id,
+            ordinal: row.ordinal,
+            status: PaymentStatus::parse(&row.status).ok_or(Error::UnknownWord("payment.status"))?,
+            amount: row.amount,
+            currency: row.currency.parse().map_err(|_| Error::UnknownWord("payment.currency"))?,
+            capture: row
+                .capture_method
+                .parse::<CaptureMethod>()
+                .map_err(|_| Error::UnknownWord("payment.capture_method"))?
+                .as_str(),
+            payment_method: row.payment_method,
+            psp_account_id: row.psp_account_id,
+            captured_amount: row.captured_amount,
+            refunded_amount: row.refunded_amount,
+            splits: splits.iter().map(SplitView::from).collect(),
+            metadata: row.metadata.0,
+            failure: row.failure_code.map(|code| Failure {
+                code,
+                decline_code: row.decline_code,
+                message: row.failure_message.unwrap_or_default(),
+            }),
+            next_action: row.next_action_url.map(|redirect_url| NextAction { redirect_url }),
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        };
+        let known = Known {
+            operation_id: row.operation_id,
+            status: OperationStatus::parse(&row.operation_status)
+                .ok_or(Error::UnknownWord("operation.status"))?,
+            fence: row.fence,
+            takeovers: row.takeovers,
+            payment,
+            version: row.version,
+            splits,
+            now: row.now,
+        };
+        let stored =
+            row.response_status.map(|status| (status.cast_unsigned(), row.response_body.unwrap_or_default()));
+        found.insert(row.operation_id, (known, stored));
+    }
+    Ok(found)
+}
+
+fn splits(sellers: Vec<String>, amounts: &[i64], fees: &[i64]) -> Result<Vec<Split>, Error> {
+    sellers
+        .into_iter()
+        .zip(amounts)
+        .zip(fees)
+        .map(|((seller, &amount), &platform_fee)| {
+            let seller =
+                SellerId::try_from(seller).map_err(|_| Error::UnknownWord("payment_split.seller_id"))?;
+            Ok(Split { seller, amount, platform_fee })
+        })
+        .collect()
+}
+
+/// Columns of the operations that change.
+#[derive(Default)]
+struct Operations<'a> {
+    ids: Vec<Uuid>,
+    fences_before: Vec<i64>,
+    fences: Vec<i64>,
+    statuses_before: Vec<&'static str>,
+    statuses: Vec<&'static str>,
+    reasons: Vec<Option<&'a str>>,
+    references: Vec<Option<&'a str>>,
+    movements: Vec<Option<&'a str>>,
+    due_in_ms: Vec<Option<i64>>,
+}
+
+/// Columns of the payments that change.
+#[derive(Default)]
+struct Payments<'a> {
+    ids: Vec<Uuid>,
+    versions_before: Vec<i32>,
+    statuses: Vec<&'static str>,
+    lives: Vec<bool>,
+    authorized: Vec<i64>,
+    captured: Vec<i64>,
+    failure_codes: Vec<Option<&'a str>>,
+    failure_messages: Vec<Option<&'a str>>,
+    decline_codes: Vec<Option<&'a str>>,
+    next_actions: Vec<Option<&'a str>>,
+    captured_ids: Vec<Uuid>,
+    captured_splits: usize,
+}
+
+/// Columns of the events.
+#[derive(Default)]
+struct Events {
+    payments: Vec<Uuid>,
+    versions: Vec<i32>,
+    ids: Vec<Uuid>,
+    kinds: Vec<&'static str>,
+    data: Vec<serde_json::Value>,
+}
+
+/// Columns of the stored responses.
+#[derive(Default)]
+struct Responses<'a> {
+    operations: Vec<Uuid>,
+    statuses: Vec<i16>,
+    bodies: Vec<&'a str>,
+}
+
+/// Columns of the evidence.
+#[derive(Default)]
+struct Attempts<'a> {
+    operations: Vec<Uuid>,
+    ids: Vec<Uuid>,
+    fences: Vec<i64>,
+    actions: Vec<&'static str>,
+    sent: Vec<OffsetDateTime>,
+    answered: Vec<OffsetDateTime>,
+    outcomes: Vec<&'static str>,
+    http_statuses: Vec<Option<i16>>,
+    request_ids: Vec<Option<&'a str>>,
+    references: Vec<Option<&'a str>>,
+    details: Vec<Option<&'a str>>,
+}
+
+#[derive(Default)]
+struct Columns<'a> {
+    operations: Operations<'a>,
+    payments: Payments<'a>,
+    events: Events,
+    responses: Responses<'a>,
+    attempts: Attempts<'a>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(decided: &'a [Decided<'a>]) -> Self {
+        let mut columns = Self::default();
+        for item in decided {
+            columns.attempts.add(item);
+            if item.change().is_some() {
+                columns.operations.add(item);
+                columns.payments.add(item);
+                columns.events.add(item);
+                columns.responses.add(item);
+            }
+        }
+        columns
+    }
+}
+
+impl<'a> Operations<'a> {
+    fn add(&mut self, item: &'a Decided<'a>) {
+        let Some(change) = item.change() else { return };
+        self.ids.push(item.known.operation_id.as_uuid());
+        self.fences_before.push(item.known.fence);
+        // evidence from elsewhere takes the operation from its owner
+        self.fences.push(if item.recording.by == By::Evidence {
+            item.known.fence + 1
+        } else {
+            item.known.fence
+        });
+        self.statuses_before.push(item.known.status.as_str());
+        self.statuses.push(change.status.as_str());
+        self.reasons.push(change.reason.as_deref());
+        self.references.push(change.psp_reference.as_ref().map(|reference| reference.as_str()));
+        self.movements.push(change.psp_movement.as_deref());
+        self.due_in_ms.push(change.due_in.map(|wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)));
+    }
+}
+
+impl<'a> Payments<'a> {
+    /// A change with an event grows the payment's version, also where nothing else of the payment changes.
+    fn add(&mut self, item: &'a Decided<'a>) {
+        let Some(change) = item.change() else { return };
+        if change.event.is_none() && change.payment.is_none() {
+            return;
+        }
+        let payment = change.payment.as_ref().unwrap_or(&item.known.payment);
+        self.ids.push(payment.payment_id.as_uuid());
+        self.versions_before.push(item.known.version);
+        self.statuses.push(payment.status.as_str());
+        self.lives.push(payment.status.is_live());
+        let authorized = matches!(payment.status, PaymentStatus::Authorized | PaymentStatus::Captured);
+        self.authorized.push(if authorized { payment.amount } else { 0 });
+        self.captured.push(payment.captured_amount);
+        let failure = payment.failure.as_ref();
+        self.failure_codes.push(failure.map(|failure| failure.code.as_str()));
+        self.failure_messages.push(failure.map(|failure| failure.message.as_str()));
+        self.decline_codes.push(failure.and_then(|failure| failure.decline_code.as_deref()));
+        self.next_actions.push(payment.next_action.as_ref().map(|action| action.redirect_url.as_str()));
+        if change.posting.is_some() {
+            self.captured_ids.push(payment.payment_id.as_uuid());
+            self.captured_splits += item.known.splits.len();
+        }
+    }
+}
+
+impl Events {
+    fn add(&mut self, item: &Decided<'_>) {
+        let Some(event) = item.change().and_then(|change| change.event.as_ref()) else { return };
+        self.payments.push(item.known.payment.payment_id.as_uuid());
+        self.versions.push(item.known.version + 1);
+        self.ids.push(event.event_id.as_uuid());
+        self.kinds.push(event.kind);
+        self.data.push(event.data.clone());
+    }
+}
+
+impl<'a> Responses<'a> {
+    fn add(&mut self, item: &'a Decided<'a>) {
+        let Some((status, body)) = item.change().and_then(|change| change.response.as_ref()) else { return };
+        self.operations.push(item.known.operation_id.as_uuid());
+        self.statuses.push(status.cast_signed());
+        self.bodies.push(body);
+    }
+}
+
+impl<'a> Attempts<'a> {
+    fn add(&mut self, item: &'a Decided<'a>) {
+        for attempt in &item.recording.attempts {
+            self.operations.push(item.known.operation_id.as_uuid());
+            self.ids.push(money::AttemptId::new().as_uuid());
+            self.fences.push(item.recording.attempt_fence);
+            self.actions.push(attempt.action.as_str());
+            self.sent.push(attempt.sent_at);
+            // wall clocks step; evidence does not go backwards
+            self.answered.push(attempt.answered_at.max(attempt.sent_at));
+            self.outcomes.push(attempt.outcome.as_str());
+            self.http_statuses.push(attempt.http_status.map(u16::cast_signed));
+            self.request_ids.push(attempt.psp_request_id.as_deref());
+            self.references.push(attempt.psp_reference.as_ref().map(|reference| reference.as_str()));
+            self.details.push(attempt.detail.as_deref());
+        }
+    }
+}
+
+/// Writes what was decided, in one statement, and makes sure that every locked row that had to change did.
+pub(super) async fn write(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    decided: &[Decided<'_>],
+) -> Result<(), Error> {
+    let Columns { operations, payments, events, responses, attempts } = Columns::of(decided);
+    let changed = sqlx::query!(
+        r#"with op as (
+             update operation o
+             set status = n.status, fence = n.fence, reason = n.reason,
+                 psp_reference = coalesce(n.psp_reference, o.psp_reference),
+                 psp_movement = coalesce(n.psp_movement, o.psp_movement),
+                 due_at = now() + n.due_in_ms * interval '1 millisecond', lease_until = now(), updated_at = now()
+             from unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
+                         $9::text[], $10::bigint[])
+                 as n (operation_id, fence_before, fence, status_before, status, reason, psp_reference, psp_movement,
+                       due_in_ms)
+             where o.merchant_id = $1 and o.operation_id = n.operation_id
+               and o.fence = n.fence_before and o.status = n.status_before
+             returning 1
+         ), pay as (
+             update payment p
+             set status = n.status, live = n.live, version = p.version + 1, authorized_amount = n.authorized,
+                 captured_amount = n.captured, failure_code = n.failure_code, failure_message = n.failure_message,
+                 decline_code = n.decline_code, next_action_url = n.next_action_url, updated_at = now()
+             from unnest($11::uuid[], $12::int[], $13::text[], $14::bool[], $15::bigint[], $16::bigint[], $17::text[],
+                         $18::text[], $19::text[], $20::text[])
+                 as n (payment_id, version_before, status, live, authorized, captured, failure_code, failure_message,
+                       decline_code, next_action_url)
+             where p.merchant_id = $1 and p.payment_id = n.payment_id and p.version = n.version_before
+             returning 1
+         ), split as (
+             update payment_split s set captured_amount = s.amount
+             from unnest($21::uuid[]) as c (payment_id)
+             where s.merchant_id = $1 and s.payment_id = c.payment_id
+             returning 1
+         ), event as (
+             insert into payment_event (merchant_id, payment_id, version, event_id, type, data, recorded_at)
+             select $1, e.payment_id, e.version, e.event_id, e.type, e.data, now()
+             from unnest($22::uuid[], $23::int[], $24::uuid[], $25::text[], $26::jsonb[])
+                 as e (payment_id, version, event_id, type, data)
+         ), response as (
+             update idempotency_key k set response_status = r.status, response_body = r.body
+             from unnest($27::uuid[], $28::smallint[], $29::text[]) as r (operation_id, status, body)
+             join operation o on o.merchant_id = $1 and o.operation_id = r.operation_id
+             where k.merchant_id = $1 and k.idempotency_key = o.idempotency_key and k.payment_id = o.payment_id
+               and (k.response_status is null or k.response_status = 202)
+         ), evidence as (
+             insert into attempt (merchant_id, operation_id, attempt_id, fence, action, sent_at, answered_at, outcome,
+                                  http_status, psp_request_id, psp_reference, detail)
+             select $1, a.* from unnest($30::uuid[], $31::uuid[], $32::bigint[], $33::text[], $34::timestamptz[],
+                                        $35::timestamptz[], $36::text[], $37::smallint[], $38::text[], $39::text[],
+                                        $40::text[]) as a
+         )
+         select (select count(*) from op) as "operations!", (select count(*) from pay) as "payments!",
+                (select count(*) from split) as "splits!""#,
+        merchant.as_uuid(),
+        &operations.ids,
+        &operations.fences_before,
+        &operations.fences,
+        &operations.statuses_before as &[&str],
+        &operations.statuses as &[&str],
+        &operations.reasons as &[Option<&str>],
+        &operations.references as &[Option<&str>],
+        &operations.movements as &[Option<&str>],
+        &operations.due_in_ms as &[Option<i64>],
+        &payments.ids,
+        &payments.versions_before,
+        &payments.statuses as &[&str],
+        &payments.lives,
+        &payments.authorized,
+        &payments.captured,
+        &payments.failure_codes as &[Option<&str>],
+        &payments.failure_messages as &[Option<&str>],
+        &payments.decline_codes as &[Option<&str>],
+        &payments.next_actions as &[Option<&str>],
+        &payments.captured_ids,
+        &events.payments,
+        &events.versions,
+        &events.ids,
+        &events.kinds as &[&str],
+        &events.data,
+        &responses.operations,
+        &responses.statuses,
+        &responses.bodies as &[&str],
+        &attempts.operations,
+        &attempts.ids,
+        &attempts.fences,
+        &attempts.actions as &[&str],
+        &attempts.sent,
+        &attempts.answered,
+        &attempts.outcomes as &[&str],
+        &attempts.http_statuses as &[Option<i16>],
+        &attempts.request_ids as &[Option<&str>],
+        &attempts.references as &[Option<&str>],
+        &attempts.details as &[Option<&str>],
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    all_changed(operations.ids.len(), changed.operations)?;
+    all_changed(payments.ids.len(), changed.payments)?;
+    all_changed(payments.captured_splits, changed.splits)
+}
+
+fn all_changed(expected: usize, changed: i64) -> Result<(), Error> {
+    let changed = usize::try_from(changed).unwrap_or_default();
+    if changed == expected { Ok(()) } else { Err(Error::RowsLost { expected, changed }) }
+}

@@ -1,0 +1,136 @@
+use std::time::Duration;
+
+use money::{MerchantId, Money, OperationId, OrderId, PaymentId, PspAccountId};
+use sqlx::PgPool;
+
+use super::{Error, OperationStatus, Taken};
+use crate::psp::{CaptureMethod, Expected, PspReference};
+
+pub(super) async fn merchants_with_due(pool: &PgPool) -> Result<Vec<MerchantId>, sqlx::Error> {
+    // one index probe per merchant, however many operations there are
+    sqlx::query_scalar!(
+        r#"select m.merchant_id as "merchant_id: MerchantId" from merchant m
+         where exists (select 1 from operation o
+                       where o.merchant_id = m.merchant_id and o.due_at is not null and o.due_at <= now())"#
+    )
+    .fetch_all(pool)
+    .await
+}
+
+pub(super) async fn take_due(
+    pool: &PgPool,
+    merchant: MerchantId,
+    lease: Duration,
+    limit: i64,
+) -> Result<Vec<Taken>, Error> {
+    let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
+    let rows = sqlx::query!(
+        r#"with due as (
+             select operation_id from operation
+             where merchant_id = $1 and due_at is not null and due_at <= now()
+             order by due_at limit $3
+             for update skip locked
+         ), taken as (
+             update operation o
+             set fence = o.fence + 1, takeovers = o.takeovers + 1, updated_at = now(),
+                 lease_until = now() + $2::bigint * interval '1 millisecond', due_at = now() + $2::bigint * interval '1 millisecond'
+             from due
+             where o.merchant_id = $1 and o.operation_id = due.operation_id
+             returning o.*
+         )
+         select t.operation_id as "operation_id: OperationId", t.fence, t.payment_id as "payment_id: PaymentId",
+                t.psp_account_id as "psp_account_id: PspAccountId", t.amount, t.currency, t.status, t.takeovers,
+                t.first_sent_at, t.psp_reference, p.order_id, p.payment_method, p.capture_method, now() as "now!"
+         from taken t join payment p on p.merchant_id = $1 and p.payment_id = t.payment_id"#,
+        merchant.as_uuid(),
+        lease_ms,
+        limit,
+    )
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let currency = row.currency.parse().map_err(|_| Error::UnknownWord("operation.currency"))?;
+            Ok(Taken {
+                operation_id: row.operation_id,
+                fence: row.fence,
+                payment_id: row.payment_id,
+                order_id: OrderId::try_from(row.order_id)
+                    .map_err(|_| Error::UnknownWord("payment.order_id"))?,
+                psp_account_id: row.psp_account_id,
+                amount: Money::new(row.amount, currency),
+                payment_method: row.payment_method,
+                capture_method: row
+                    .capture_method
+                    .parse::<CaptureMethod>()
+                    .map_err(|_| Error::UnknownWord("payment.capture_method"))?,
+                psp_reference: row
+                    .psp_reference
+                    .map(|text| PspReference::parse(&text))
+                    .transpose()
+                    .map_err(|_| Error::UnknownWord("operation.psp_reference"))?,
+                status: OperationStatus::parse(&row.status).ok_or(Error::UnknownWord("operation.status"))?,
+                takeovers: row.takeovers,
+                first_sent_at: row.first_sent_at,
+                now: row.now,
+            })
+        })
+        .collect()
+}
+
+pub(super) async fn nudge(
+    pool: &PgPool,
+    merchant: MerchantId,
+    operation: OperationId,
+) -> Result<(), sqlx::Error> {
+    // a sender at work is left to finish: its lease says until when
+    sqlx::query!(
+        "update operation set due_at = now()
+         where merchant_id = $1 and operation_id = $2 and status in ('unknown', 'requires_action')
+           and lease_until <= now() and due_at > now()",
+        merchant.as_uuid(),
+        operation.as_uuid(),
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn find_by_reference(
+    pool: &PgPool,
+    merchant: MerchantId,
+    account: PspAccountId,
+    reference: &str,
+) -> Result<Option<OperationId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select operation_id as "operation_id: OperationId" from operation
+         where merchant_id = $1 and psp_account_id = $2 and psp_reference = $3 and kind = 'authorize'"#,
+        merchant.as_uuid(),
+        account.as_uuid(),
+        reference,
+    )
+    .fetch_optional(pool)
+    .await
+}
+
+pub(super) async fn expected(
+    pool: &PgPool,
+    merchant: MerchantId,
+    account: PspAccountId,
+    operation: OperationId,
+) -> Result<Option<Expected>, Error> {
+    let row = sqlx::query!(
+        "select o.amount, o.currency, p.capture_method
+         from operation o join payment p on p.merchant_id = $1 and p.payment_id = o.payment_id
+         where o.merchant_id = $1 and o.operation_id = $2 and o.psp_account_id = $3",
+        merchant.as_uuid(),
+        operation.as_uuid(),
+        account.as_uuid(),
+    )
+    .fetch_optional(pool)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let currency = row.currency.parse().map_err(|_| Error::UnknownWord("operation.currency"))?;
+    let capture = row.capture_method.parse().map_err(|_| Error::UnknownWord("payment.capture_method"))?;
+    Ok(Some(Expected { operation_id: operation, amount: Money::new(row.amount, currency), capture }))
+}

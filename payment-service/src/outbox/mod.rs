@@ -1,0 +1,61 @@
+//! Events of payments: values that are inserted in the transaction of what they tell, and published by one relay.
+
+use money::{EventId, OperationId};
+use serde_json::json;
+
+use crate::payment::{NewPayment, PaymentView};
+
+/// The type of a payment's first event.
+pub const CREATED: &str = "payment.created";
+
+/// An event about to be inserted.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// What consumers dedupe on.
+    pub event_id: EventId,
+    /// What happened: `payment.captured`, ...
+    pub kind: &'static str,
+    /// The payment as it then was, with what led to it.
+    pub data: serde_json::Value,
+}
+
+/// The event of a payment that was accepted and not sent yet.
+pub fn created(payment: &NewPayment, ordinal: i32, operation: OperationId) -> NewEvent {
+    NewEvent {
+        event_id: EventId::new(),
+        kind: CREATED,
+        data: json!({
+            "payment_id": payment.payment_id,
+            "order_id": payment.order_id,
+            "ordinal": ordinal,
+            "status": "processing",
+            "amount": payment.amount.minor,
+            "currency": payment.amount.currency,
+            "operation_id": operation,
+        }),
+    }
+}
+
+/// The event of a change.
+pub fn changed(
+    kind: &'static str,
+    payment: &PaymentView,
+    operation: OperationId,
+    reason: Option<&str>,
+) -> NewEvent {
+    NewEvent {
+        event_id: EventId::new(),
+        kind,
+        data: json!({
+            "payment_id": payment.payment_id,
+            "order_id": payment.order_id,
+            "ordinal": payment.ordinal,
+            "status": payment.status,
+            "amount": payment.amount,
+            "currency": payment.currency,
+            "captured_amount": payment.captured_amount,
+            "operation_id": operation,
+            "reason": reason,
+        }),
+    }
+}

@@ -1,0 +1,148 @@
+//! The life of a payment as a pure table.
+
+use serde::{Deserialize, Serialize};
+
+/// Where a payment stands. Refunds and disputes are amounts beside it, never a status that hides it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PaymentStatus {
+    /// Its outcome is not known yet.
+    Processing,
+    /// The buyer has to do something at the PSP.
+    RequiresAction,
+    /// Reserved at the issuer, not captured.
+    Authorized,
+    /// Captured in part, with more to come.
+    PartiallyCaptured,
+    /// Captured.
+    Captured,
+    /// Released before it was captured.
+    Voided,
+    /// Provably not charged.
+    Failed,
+    /// The authorisation ran out.
+    Expired,
+}
+
+/// What can happen to a payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PaymentEvent {
+    /// The PSP has charged it.
+    Captured,
+    /// The PSP has reserved it.
+    Authorized,
+    /// The buyer has to act.
+    ActionRequired,
+    /// The PSP provably has not charged it and will not.
+    Failed,
+}
+
+/// An event that cannot happen to a payment in this status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a payment that is {from:?} cannot become {event:?}")]
+pub struct IllegalTransition {
+    from: PaymentStatus,
+    event: PaymentEvent,
+}
+
+impl PaymentStatus {
+    /// Every status.
+    pub const ALL: [Self; 8] = [
+        Self::Processing,
+        Self::RequiresAction,
+        Self::Authorized,
+        Self::PartiallyCaptured,
+        Self::Captured,
+        Self::Voided,
+        Self::Failed,
+        Self::Expired,
+    ];
+
+    /// The word in the database and the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Processing => "processing",
+            Self::RequiresAction => "requires_action",
+            Self::Authorized => "authorized",
+            Self::PartiallyCaptured => "partially_captured",
+            Self::Captured => "captured",
+            Self::Voided => "voided",
+            Self::Failed => "failed",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// The status with this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
+    }
+
+    /// Whether its order is taken: another payment for it is refused.
+    pub const fn is_live(self) -> bool {
+        match self {
+            Self::Processing
+            | Self::RequiresAction
+            | Self::Authorized
+            | Self::PartiallyCaptured
+            | Self::Captured => true,
+            Self::Voided | Self::Failed | Self::Expired => false,
+        }
+    }
+
+    /// Where `event` leads from here.
+    ///
+    /// # Errors
+    /// When it cannot happen here.
+    pub const fn apply(self, event: PaymentEvent) -> Result<Self, IllegalTransition> {
+        use PaymentEvent as E;
+        match (self, event) {
+            (Self::Processing | Self::RequiresAction, E::Captured) => Ok(Self::Captured),
+            (Self::Processing | Self::RequiresAction, E::Authorized) => Ok(Self::Authorized),
+            (Self::Processing | Self::RequiresAction, E::ActionRequired) => Ok(Self::RequiresAction),
+            (Self::Processing | Self::RequiresAction, E::Failed) => Ok(Self::Failed),
+            (
+                Self::Authorized
+                | Self::PartiallyCaptured
+                | Self::Captured
+                | Self::Voided
+                | Self::Failed
+                | Self::Expired,
+                E::Captured | E::Authorized | E::ActionRequired | E::Failed,
+            ) => Err(IllegalTransition { from: self, event }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_open_payment_moves() {
+        for status in PaymentStatus::ALL {
+            for event in [
+                PaymentEvent::Captured,
+                PaymentEvent::Authorized,
+                PaymentEvent::ActionRequired,
+                PaymentEvent::Failed,
+            ] {
+                let open = matches!(status, PaymentStatus::Processing | PaymentStatus::RequiresAction);
+                assert_eq!(status.apply(event).is_ok(), open, "{status:?} {event:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_failure_frees_the_order_and_nothing_else_does_by_itself() {
+        let freed: Vec<_> = PaymentStatus::ALL.into_iter().filter(|status| !status.is_live()).collect();
+        assert_eq!(freed, [PaymentStatus::Voided, PaymentStatus::Failed, PaymentStatus::Expired]);
+    }
+
+    #[test]
+    fn words_are_read_as_they_are_written() {
+        for status in PaymentStatus::ALL {
+            assert_eq!(PaymentStatus::parse(status.as_str()), Some(status));
+        }
+        assert_eq!(PaymentStatus::parse("refunded"), None);
+    }
+}

@@ -1,0 +1,154 @@
+use money::{MerchantId, OperationId, PspAccountId};
+use serde_json::Value;
+use sqlx::PgPool;
+
+use super::{Verdict, subject_of};
+use crate::psp::Event;
+
+/// An event that was taken from the inbox, for a while.
+pub(super) struct Row {
+    pub psp_account_id: PspAccountId,
+    pub event_id: String,
+    pub psp: String,
+    pub mode: String,
+    pub payload: Value,
+    pub tries: i32,
+}
+
+/// An event that fails more often is for a person.
+const TRIES: i32 = 30;
+
+pub(super) async fn insert(
+    pool: &PgPool,
+    merchant: MerchantId,
+    account: PspAccountId,
+    event: &Event,
+    raw_body: &[u8],
+) -> Result<bool, sqlx::Error> {
+    let (reference, operation_id) = subject_of(event);
+    let payload: Value =
+        serde_json::from_slice(raw_body).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let inserted = sqlx::query!(
+        "insert into webhook_event (merchant_id, psp_account_id, event_id, type, psp_reference, operation_id,
+                                    psp_created_at, received_at, payload, status, due_at)
+         values ($1, $2, $3, $4, $5, $6, $7, now(), $8, 'pending', now())
+         on conflict (merchant_id, psp_account_id, event_id) do nothing",
+        merchant.as_uuid(),
+        account.as_uuid(),
+        event.event_id,
+        event.kind,
+        reference,
+        operation_id.map(OperationId::as_uuid),
+        event.created_at,
+        payload,
+    )
+    .execute(pool)
+    .await?;
+    Ok(inserted.rows_affected() == 1)
+}
+
+pub(super) async fn merchants_with_due(pool: &PgPool) -> Result<Vec<MerchantId>, sqlx::Error> {
+    // one index probe per merchant, however many events there are
+    sqlx::query_scalar!(
+        r#"select m.merchant_id as "merchant_id: MerchantId" from merchant m
+         where exists (select 1 from webhook_event w
+                       where w.merchant_id = m.merchant_id and w.due_at is not null and w.due_at <= now())"#
+    )
+    .fetch_all(pool)
+    .await
+}
+
+pub(super) async fn take_due(
+    pool: &PgPool,
+    merchant: MerchantId,
+    limit: i64,
+) -> Result<Vec<Row>, sqlx::Error> {
+    // taken for a while: whoever dies over them leaves them to the next one
+    sqlx::query_as!(
+        Row,
+        r#"with due as (
+             select psp_account_id, event_id from webhook_event
+             where merchant_id = $1 and due_at is not null and due_at <= now()
+             order by due_at limit $2
+             for update skip locked
+         ), taken as (
+             update webhook_event w set due_at = now() + interval '30 seconds', tries = w.tries + 1
+             from due
+             where w.merchant_id = $1 and w.psp_account_id = due.psp_account_id and w.event_id = due.event_id
+             returning w.*
+         )
+         select t.psp_account_id as "psp_account_id: PspAccountId", t.event_id, a.psp, a.mode, t.payload, t.tries
+         from taken t join psp_account a on a.merchant_id = $1 and a.psp_account_id = t.psp_account_id
+         order by t.psp_created_at"#,
+        merchant.as_uuid(),
+        limit,
+    )
+    .fetch_all(pool)
+    .await
+}
+
+pub(super) async fn settle(
+    pool: &PgPool,
+    merchant: MerchantId,
+    row: &Row,
+    verdict: &Verdict,
+) -> Result<(), sqlx::Error> {
+    let (status, detail) = match verdict {
+        Verdict::Parked if row.tries < TRIES => {
+            return wait(pool, merchant, row, "parked", "about nothing known").await;
+        }
+        Verdict::Parked => ("quarantined", Some("about nothing known")),
+        Verdict::Applied(detail) => ("applied", *detail),
+        Verdict::Stale(detail) => ("stale", *detail),
+        Verdict::Ignored => ("ignored", None),
+        Verdict::Quarantined(detail) => ("quarantined", Some(detail.as_str())),
+    };
+    sqlx::query!(
+        "update webhook_event set status = $4, detail = $5, due_at = null, settled_at = now()
+         where merchant_id = $1 and psp_account_id = $2 and event_id = $3",
+        merchant.as_uuid(),
+        row.psp_account_id.as_uuid(),
+        row.event_id,
+        status,
+        detail,
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn put_back(
+    pool: &PgPool,
+    merchant: MerchantId,
+    row: &Row,
+    problem: &str,
+) -> Result<(), sqlx::Error> {
+    if row.tries >= TRIES {
+        return settle(pool, merchant, row, &Verdict::Quarantined(problem.to_owned())).await;
+    }
+    wait(pool, merchant, row, "pending", problem).await
+}
+
+/// Leaves an event for later: after a second, two, four, ... at most an hour.
+async fn wait(
+    pool: &PgPool,
+    merchant: MerchantId,
+    row: &Row,
+    status: &str,
+    detail: &str,
+) -> Result<(), sqlx::Error> {
+    let wait_s = 1_i64 << row.tries.clamp(0, 11);
+    sqlx::query!(
+        "update webhook_event set status = $4, detail = $5, due_at = now() + least($6::bigint, 3600) * interval '1 second'
+         where merchant_id = $1 and psp_account_id = $2 and event_id = $3",
+        merchant.as_uuid(),
+        row.psp_account_id.as_uuid(),
+        row.event_id,
+        status,
+        detail,
+        wait_s,
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,358 @@
+//! Claims and recordings against Postgres: what a key, an order and a fence are worth.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ledger::account::Account;
+use money::{Currency, MerchantId, Money, OperationId, PaymentId, PspAccountId};
+use payment_service::idempotency::{Fingerprint, IdempotencyKey};
+use payment_service::operation::{
+    self, By, Claim, Claimed, Effect, Finding, OperationStatus, Recorded, Recording, claim_in_tx,
+    record_in_tx,
+};
+use payment_service::payment::{self, NewPayment, PaymentStatus};
+use payment_service::psp::{
+    CaptureMethod, Charge, Decline, NotSentCode, Outcome, PspReference, Why, decline,
+};
+use sqlx::PgPool;
+use wallet::wallet::Split;
+
+const LEASE: Duration = Duration::from_secs(30);
+
+struct Shop {
+    pool: PgPool,
+    merchant: MerchantId,
+    account: PspAccountId,
+}
+
+impl Shop {
+    async fn open(pool: PgPool) -> Self {
+        let (merchant, account) = (MerchantId::new(), PspAccountId::new());
+        sqlx::query("insert into merchant (merchant_id, mode, name) values ($1, 'test', 'Shop')")
+            .bind(merchant)
+            .execute(&pool)
+            .await
+            .unwrap();
+        sqlx::query(
+            "insert into psp_account (merchant_id, psp_account_id, mode, psp, name, base_url, api_secret, webhook_secrets)
+             values ($1, $2, 'test', 'stripe', 'main', 'http://127.0.0.1:1', '', '')",
+        )
+        .bind(merchant)
+        .bind(account)
+        .execute(&pool)
+        .await
+        .unwrap();
+        Self { pool, merchant, account }
+    }
+
+    fn claim(&self, key: &str, order: &str, minor: i64) -> Claim {
+        const NAMES: &[&str; 3] = &["endpoint", "order_id", "amount"];
+        Claim {
+            key: IdempotencyKey::try_from(key.to_owned()).unwrap(),
+            fingerprint: Fingerprint::of(
+                NAMES,
+                [b"POST /v1/payments", order.as_bytes(), &minor.to_be_bytes()],
+            ),
+            payment: Arc::new(NewPayment {
+                payment_id: PaymentId::new(),
+                order_id: order.parse().unwrap(),
+                amount: Money::new(minor, Currency::EUR),
+                psp_account_id: self.account,
+                payment_method: "pm_card_visa".to_owned(),
+                capture_method: CaptureMethod::Automatic,
+                metadata: BTreeMap::from([("basket".to_owned(), "7".to_owned())]),
+                splits: vec![
+                    Split { seller: "s-1".parse().unwrap(), amount: minor - 10, platform_fee: 5 },
+                    Split { seller: "s-2".parse().unwrap(), amount: 10, platform_fee: 0 },
+                ],
+            }),
+            lease: LEASE,
+            request_id: None,
+        }
+    }
+
+    async fn claim_all(&self, claims: &[Claim]) -> Vec<Claimed> {
+        let mut tx = self.pool.begin().await.unwrap();
+        let claimed = claim_in_tx(&mut tx, self.merchant, claims).await.unwrap();
+        tx.commit().await.unwrap();
+        claimed
+    }
+
+    async fn claim_fresh(&self, key: &str, order: &str, minor: i64) -> OperationId {
+        match self.claim_all(&[self.claim(key, order, minor)]).await[..] {
+            [Claimed::Fresh { operation_id, fence: 1 }] => operation_id,
+            ref other => panic!("{other:?}"),
+        }
+    }
+
+    async fn record_all(&self, recordings: &[Recording]) -> Vec<Recorded> {
+        let mut tx = self.pool.begin().await.unwrap();
+        let recorded = record_in_tx(&mut tx, self.merchant, recordings).await.unwrap();
+        tx.commit().await.unwrap();
+        recorded
+    }
+
+    async fn record(&self, recording: Recording) -> Recorded {
+        self.record_all(&[recording]).await.remove(0)
+    }
+
+    async fn count(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql).fetch_one(&self.pool).await.unwrap()
+    }
+
+    async fn balance(&self, account: Account) -> i64 {
+        ledger::balance::read(&self.pool, self.merchant, &[(account, Currency::EUR)]).await.unwrap()[0]
+    }
+
+    async fn trial_balance(&self) -> i64 {
+        let rows = ledger::balance::list(&self.pool, self.merchant, &Default::default(), None).await.unwrap();
+        rows.iter().map(|row| row.balance).sum()
+    }
+}
+
+const OWNER: By = By::Owner { fence: 1 };
+
+fn recording(operation_id: OperationId, by: By, outcome: Outcome) -> Recording {
+    Recording { operation_id, by, finding: Finding::Answer(outcome), attempts: Vec::new(), attempt_fence: 1 }
+}
+
+fn success(minor: i64, reference: &str) -> Outcome {
+    Outcome::Succeeded(Charge {
+        reference: PspReference::parse(reference).unwrap(),
+        movement: Some("ch_1".to_owned()),
+        amount: Money::new(minor, Currency::EUR),
+        captured: true,
+    })
+}
+
+fn declined() -> Outcome {
+    let decline = Decline {
+        code: decline::CARD_DECLINED,
+        decline_code: Some("lost_card".to_owned()),
+        message: "no".to_owned(),
+    };
+    Outcome::Declined { reference: None, decline }
+}
+
+fn unknown() -> Outcome {
+    Outcome::Unknown { reference: None, why: Why::NoAnswer }
+}
+
+fn not_sent() -> Outcome {
+    Outcome::NotSent { code: NotSentCode::Unreachable, message: "refused".to_owned() }
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn a_success_is_booked_answered_and_told_in_one_commit(pool: PgPool) {
+    let shop = Shop::open(pool).await;
+    let operation = shop.claim_fresh("k", "o-1", 1000).await;
+    let recorded = shop.record(recording(operation, OWNER, success(1000, "pi_1"))).await;
+    assert_eq!(recorded.effect, Effect::Now(OperationStatus::Succeeded));
+    let (status, body) = recorded.answer.unwrap();
+    assert_eq!(status, 201);
+    let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(body["status"], "captured");
+    assert_eq!(body["captured_amount"], 1000);
+
+    assert_eq!(shop.balance(Account::PspReceivable(shop.account)).await, 1000);
+    assert_eq!(shop.balance(Account::SellerPending("s-1".parse().unwrap())).await, 985);
+    assert_eq!(shop.balance(Account::SellerPending("s-2".parse().unwrap())).await, 10);
+    assert_eq!(shop.balance(Account::PlatformFees).await, 5);
+    assert_eq!(shop.trial_balance().await, 0);
+    let kinds: Vec<String> = sqlx::query_scalar("select type from payment_event order by version")
+        .fetch_all(&shop.pool)
+        .await
+        .unwrap();
+    assert_eq!(kinds, ["payment.created", "payment.captured"]);
+    let view = payment::get(&shop.pool, shop.merchant, recorded.payment_id).await.unwrap().unwrap();
+    assert_eq!(serde_json::to_value(&view).unwrap(), body, "what is stored is what is");
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn a_key_is_answered_by_what_it_is_in(pool: PgPool) {
+    let shop = Shop::open(pool).await;
+    let operation = shop.claim_fresh("k", "o-1", 1000).await;
+    assert_eq!(shop.claim_all(&[shop.claim("k", "o-1", 1000)]).await, [Claimed::InFlight]);
+    assert_eq!(
+        shop.claim_all(&[shop.claim("k", "o-1", 1001)]).await,
+        [Claimed::OtherRequest { field: "amount" }],
+        "another body is refused while the first is in flight"
+    );
+    let waiting = shop.record(recording(operation, OWNER, unknown())).await;
+    assert_eq!(waiting.answer, None);
+    let payment_id = waiting.payment_id;
+    assert_eq!(shop.claim_all(&[shop.claim("k", "o-1", 1000)]).await, [Claimed::Accepted { payment_id }]);
+    let ended = shop.record(recording(operation, OWNER, success(1000, "pi_1"))).await;
+    let (status, body) = ended.answer.unwrap();
+    assert_eq!(shop.claim_all(&[shop.claim("k", "o-1", 1000)]).await, [Claimed::Replay { status, body }]);
+    assert_eq!(
+        shop.claim_all(&[shop.claim("k", "o-2", 1000)]).await,
+        [Claimed::OtherRequest { field: "order_id" }]
+    );
+    assert_eq!(shop.count("select count(*) from payment").await, 1);
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn an_order_has_one_live_payment_and_a_failed_one_frees_it(pool: PgPool) {
+    let shop = Shop::open(pool).await;
+    let first = shop.claim_fresh("k1", "o-1", 1000).await;
+    let rival = shop.claim_all(&[shop.claim("k2", "o-1", 1000)]).await.remove(0);
+    let Claimed::OrderTaken { status: 409, body } = rival else { panic!("{rival:?}") };
+    assert_eq!(
+        shop.claim_all(&[shop.claim("k2", "o-1", 1000)]).await,
+        [Claimed::Replay { status: 409, body }],
+        "the key is used up with that answer"
+    );
+    let failed = shop.record(recording(first, OWNER, declined())).await;
+    assert_eq!(failed.answer.as_ref().unwrap().0, 201);
+    let second = shop.claim_fresh("k3", "o-1", 1000).await;
+    assert_ne!(first, second, "the next payment of an order is another charge");
+    assert_eq!(shop.count("select max(ordinal)::bigint from payment").await, 2);
+    assert_eq!(shop.trial_balance().await, 0);
+    assert_eq!(shop.count("select count(*) from ledger_transaction").await, 0);
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn a_claim_lost_in_a_restore_and_made_again_is_the_same_charge(pool: PgPool) {
+    let shop = Shop::open(pool).await;
+    let mut lost = shop.pool.begin().await.unwrap();
+    let before = claim_in_tx(&mut lost, shop.merchant, &[shop.claim("k", "o-1", 1000)]).await.unwrap();
+    lost.rollback().await.unwrap();
+    assert_eq!(shop.claim_all(&[shop.claim("k", "o-1", 1000)]).await, before);
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn a_batch_answers_each_member_by_its_own_result(pool: PgPool) {
+    let shop = Shop::open(pool).await;
+    let claimed = shop
+        .claim_all(&[
+            shop.claim("k1", "o-1", 1000),
+            shop.claim("k1", "o-1", 1000),
+            shop.claim("k1", "o-1", 999),
+            shop.claim("k2", "o-1", 1000),
+            shop.claim("k3", "o-3", 1000),
+        ])
+        .await;
+    let [
+        Claimed::Fresh { operation_id: first, .. },
+        Claimed::InFlight,
+        Claimed::OtherRequest { field: "amount" },
+        Claimed::OrderTaken { .. },
+        Claimed::Fresh { operation_id: third, .. },
+    ] = claimed[..]
+    else {
+        panic!("{claimed:?}")
+    };
+    let recorded = shop
+        .record_all(&[
+            recording(first, OWNER, success(1000, "pi_1")),
+            recording(first, OWNER, success(1000, "pi_1")),
+            recording(third, By::Owner { fence: 7 }, success(1000, "pi_3")),
+            recording(third, OWNER, declined()),
+        ])
+        .await;
+    let effects: Vec<Effect> = recorded.iter().map(|recorded| recorded.effect).collect();
+    assert_eq!(
+        effects,
+        [
+            Effect::Now(OperationStatus::Succeeded),
+            Effect::Stale,
+            Effect::Superseded,
+            Effect::Now(OperationStatus::Declined)
+        ]
+    );
+    assert_eq!(recorded[0].answer, recorded[1].answer, "the second is told what the first has stored");
+    assert_eq!(shop.balance(Account::PspReceivable(shop.account)).await, 1000);
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn a_zombie_records_its_evidence_and_nothing_else(pool: PgPool) {
+    let shop = Shop::open(pool).await;
+    let operation = shop.claim_fresh("k", "o-1", 1000).await;
+    sqlx::query("update operation set lease_until = now(), due_at = now()")
+        .execute(&shop.pool)
+        .await
+        .unwrap();
+    let taken = operation::take_due(&shop.pool, shop.merchant, LEASE, 10).await.unwrap();
+    assert_eq!((taken[0].operation_id, taken[0].fence), (operation, 2));
+    assert!(
+        operation::take_due(&shop.pool, shop.merchant, LEASE, 10).await.unwrap().is_empty(),
+        "it is taken"
+    );
+    let zombie = shop.record(recording(operation, OWNER, success(1000, "pi_1"))).await;
+    assert_eq!(zombie.effect, Effect::Superseded);
+    assert_eq!(shop.count("select count(*) from ledger_entry").await, 0);
+    let owner = shop.record(recording(operation, By::Owner { fence: 2 }, success(1000, "pi_1"))).await;
+    assert_eq!(owner.effect, Effect::Now(OperationStatus::Succeeded));
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn a_webhook_before_the_answer_ends_the_operation_and_the_answer_is_stale(pool: PgPool) {
+    let shop = Shop::open(pool).await;
+    let operation = shop.claim_fresh("k", "o-1", 1000).await;
+    let webhook = shop.record(recording(operation, By::Evidence, success(1000, "pi_1"))).await;
+    assert_eq!(webhook.effect, Effect::Now(OperationStatus::Succeeded));
+    let answer = shop.record(recording(operation, OWNER, success(1000, "pi_1"))).await;
+    assert_eq!(answer.effect, Effect::Superseded);
+    assert_eq!(answer.answer, webhook.answer);
+    let again = shop.record(recording(operation, By::Evidence, success(1000, "pi_1"))).await;
+    assert_eq!(again.effect, Effect::Stale);
+    assert_eq!(shop.count("select count(*) from ledger_transaction").await, 1);
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn not_sent_is_a_failure_only_from_the_first_owner(pool: PgPool) {
+    let shop = Shop::open(pool).await;
+    let first = shop.claim_fresh("k1", "o-1", 1000).await;
+    let failed = shop.record(recording(first, OWNER, not_sent())).await;
+    assert_eq!(failed.effect, Effect::Now(OperationStatus::Declined));
+
+    let second = shop.claim_fresh("k2", "o-2", 1000).await;
+    sqlx::query("update operation set due_at = now() where operation_id = $1")
+        .bind(second)
+        .execute(&shop.pool)
+        .await
+        .unwrap();
+    operation::take_due(&shop.pool, shop.merchant, LEASE, 10).await.unwrap();
+    let doubtful = shop.record(recording(second, By::Owner { fence: 2 }, not_sent())).await;
+    assert_eq!(doubtful.effect, Effect::Now(OperationStatus::Unknown), "its first owner may have sent it");
+    assert_eq!(shop.count("select count(*) from payment where status = 'processing'").await, 1);
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn a_success_after_a_decline_is_told_and_not_booked_as_a_capture(pool: PgPool) {
+    let shop = Shop::open(pool).await;
+    let operation = shop.claim_fresh("k", "o-1", 1000).await;
+    shop.record(recording(operation, OWNER, declined())).await;
+    let late = shop.record(recording(operation, By::Evidence, success(1000, "pi_1"))).await;
+    assert_eq!(late.effect, Effect::LateSuccess);
+    assert_eq!(shop.balance(Account::SellerPending("s-1".parse().unwrap())).await, 0);
+    assert_eq!(shop.trial_balance().await, 0);
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn doubt_is_waited_out_and_given_to_a_person_in_the_end(pool: PgPool) {
+    let shop = Shop::open(pool).await;
+    let operation = shop.claim_fresh("k", "o-1", 1000).await;
+    shop.record(recording(operation, OWNER, unknown())).await;
+    let given_up = Recording {
+        finding: Finding::GiveUp { reason: "no_evidence".to_owned() },
+        ..recording(operation, OWNER, unknown())
+    };
+    assert_eq!(shop.record(given_up).await.effect, Effect::Now(OperationStatus::NeedsReview));
+    assert_eq!(shop.count("select count(*) from operation where due_at is not null").await, 0);
+    let filter = payment::Filter { limit: 10, ..Default::default() };
+    let payments = payment::list(&shop.pool, shop.merchant, &filter).await.unwrap();
+    assert_eq!(payments[0].status, PaymentStatus::Processing, "never guessed");
+    let evidence = shop.record(recording(operation, By::Evidence, success(1000, "pi_1"))).await;
+    assert_eq!(evidence.effect, Effect::Now(OperationStatus::Succeeded), "late proof still ends it");
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn a_claim_whose_commit_was_not_confirmed_is_found_again(pool: PgPool) {
+    let shop = Shop::open(pool).await;
+    let claim = shop.claim("k", "o-1", 1000);
+    let first = shop.claim_all(std::slice::from_ref(&claim)).await;
+    assert_eq!(shop.claim_all(std::slice::from_ref(&claim)).await, first, "it is ours, by its payment's id");
+}
