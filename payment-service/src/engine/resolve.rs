@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn a_request_is_resent_only_while_the_psp_surely_remembers_its_key() {
         let settings = Settings::default();
-        let hours = |hours| Duration::from_secs(hours * 3600);
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
         let check = |status, age, reference, idempotency, expected| {
             assert_eq!(next_step(&taken(status, age, reference), idempotency, &settings), expected);
         };
