@@ -10,7 +10,7 @@ use time::Date;
 
 use crate::Error;
 use crate::account::Account;
-pub use repo::{AccountBalance, AccountFilter, AccountMovement};
+pub use repo::{AccountBalance, AccountFilter, AccountMovement, GroupTotal};
 
 /// How many deltas one roll-up takes at the most.
 pub const ROLL_UP_BATCH: i64 = 10_000;
@@ -57,7 +57,7 @@ fn in_order(accounts: &[(Account, Currency)], ids: &[AccountId], found: &[(Accou
         .collect()
 }
 
-/// The merchant's accounts with their signed balances (debit positive), by code: the trial balance. With `as_of`, what
+/// The merchant's accounts with their signed balances (debit positive), by code. With `as_of`, what
 /// they were at the end of that effective day by what is known now, summed from the entries.
 ///
 /// # Errors
@@ -71,6 +71,18 @@ pub async fn list(
     Ok(match as_of {
         None => repo::list_now(pool, merchant, filter).await?,
         Some(day) => repo::list_as_of(pool, merchant, filter, day).await?,
+    })
+}
+
+/// The balances of the merchant's accounts by group (the code's first part) and currency, in that order: the trial
+/// balance. With `as_of`, as they were at the end of that effective day.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn totals(pool: &PgPool, merchant: MerchantId, as_of: Option<Date>) -> Result<Vec<GroupTotal>, Error> {
+    Ok(match as_of {
+        None => repo::totals_now(pool, merchant).await?,
+        Some(day) => repo::totals_as_of(pool, merchant, day).await?,
     })
 }
 

@@ -61,6 +61,70 @@ pub struct AccountMovement {
     pub amount: i64,
 }
 
+/// The balances of the accounts of a group, such as all `seller_pending/...`, in one currency.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupTotal {
+    /// The first part of the accounts' codes.
+    pub group: String,
+    /// Their currency.
+    pub currency: String,
+    /// asset, liability, income, cost or clearing.
+    pub kind: String,
+    /// The sum of the debit balances, in minor units.
+    pub debits: i64,
+    /// The sum of the credit balances, in minor units.
+    pub credits: i64,
+}
+
+pub(super) async fn totals_now(pool: &PgPool, merchant: MerchantId) -> Result<Vec<GroupTotal>, sqlx::Error> {
+    sqlx::query_as!(
+        GroupTotal,
+        r#"select split_part(a.code, '/', 1) as "group!", a.currency as "currency!", a.kind as "kind!",
+                coalesce(sum(greatest(s.balance, 0)), 0)::bigint as "debits!",
+                coalesce(sum(greatest(-s.balance, 0)), 0)::bigint as "credits!"
+         from ledger_account a
+         join (
+             select account_id, sum(amount) as balance
+             from (select account_id, balance as amount from ledger_balance where merchant_id = $1
+                   union all
+                   select account_id, amount from ledger_balance_delta where merchant_id = $1) parts
+             group by account_id
+         ) s on s.account_id = a.account_id
+         where a.merchant_id = $1
+         group by 1, 2, 3 order by 2, 1"#,
+        merchant.as_uuid(),
+    )
+    .fetch_all(pool)
+    .await
+}
+
+pub(super) async fn totals_as_of(
+    pool: &PgPool,
+    merchant: MerchantId,
+    day: Date,
+) -> Result<Vec<GroupTotal>, sqlx::Error> {
+    sqlx::query_as!(
+        GroupTotal,
+        r#"select split_part(a.code, '/', 1) as "group!", a.currency as "currency!", a.kind as "kind!",
+                coalesce(sum(greatest(s.balance, 0)), 0)::bigint as "debits!",
+                coalesce(sum(greatest(-s.balance, 0)), 0)::bigint as "credits!"
+         from ledger_account a
+         join (
+             select e.account_id, sum(e.amount) as balance
+             from ledger_entry e
+             join ledger_transaction t on t.merchant_id = $1 and t.transaction_id = e.transaction_id
+             where e.merchant_id = $1 and t.effective_date <= $2
+             group by e.account_id
+         ) s on s.account_id = a.account_id
+         where a.merchant_id = $1
+         group by 1, 2, 3 order by 2, 1"#,
+        merchant.as_uuid(),
+        day,
+    )
+    .fetch_all(pool)
+    .await
+}
+
 pub(super) async fn read(
     executor: impl PgExecutor<'_>,
     merchant: MerchantId,
