@@ -58,5 +58,13 @@ create table psp_account (
     constraint psp_account_name_present check (char_length(name) between 1 and 100),
     -- a live account is reached over TLS; a test account may be a sandbox on this machine
     constraint psp_account_live_over_tls check (mode = 'test' or base_url like 'https://%'),
+    constraint psp_account_base_url_http check (base_url ~ '^https?://[^/]+$'),
+    -- the version byte and the least length of the sealed form: a secret in the clear has neither
+    constraint psp_account_api_secret_sealed
+        check (octet_length(api_secret) > 30 and get_byte(api_secret, 0) = 1),
+    constraint psp_account_webhook_secrets_sealed
+        check (octet_length(webhook_secrets) >= 30 and get_byte(webhook_secrets, 0) = 1),
     constraint psp_account_settlement_delay_sane check (settlement_delay_days between 0 and 365)
 );
+-- a webhook's path names the account alone: whose it is, is looked up here
+create index psp_account_by_id on psp_account (psp_account_id);

@@ -3,6 +3,9 @@
 //! `ARCHITECTURE.md` has the map. Each folder is one aggregate: its `mod.rs` says what can be done, a private
 //! `repo.rs` holds its SQL.
 
+pub mod cli;
+pub mod config;
+pub mod database;
 pub mod engine;
 pub mod http;
 pub mod idempotency;
@@ -11,9 +14,6 @@ pub mod operation;
 pub mod outbox;
 pub mod payment;
 pub mod psp;
+pub mod serve;
 pub mod webhook;
-pub mod database {
-    pub fn is_transient(_e: &sqlx::Error) -> bool {
-        false
-    }
-}
+pub mod worker;

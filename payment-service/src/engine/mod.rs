@@ -16,9 +16,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use crate::merchant::PspAccount;
 use crate::operation::{self, By, Claim, Claimed, Finding, Recorded, Recording};
 use crate::payment::NewPayment;
-use crate::psp::{Account, Authorize, Connectors};
+use crate::psp::{Authorize, Connectors};
 pub use batcher::Sizes;
 use batcher::{Batcher, Refused};
 pub use resolve::Outcome as ResolveOutcome;
@@ -113,7 +114,7 @@ pub struct Request {
     /// Whose it is.
     pub merchant_id: MerchantId,
     /// Where it is charged.
-    pub account: Arc<Account>,
+    pub account: Arc<PspAccount>,
     /// The claim.
     pub claim: Claim,
 }
@@ -144,6 +145,11 @@ impl Engine {
             connectors,
             settings,
         }))
+    }
+
+    /// How long an operation is its sender's.
+    pub fn lease(&self) -> Duration {
+        self.0.settings.lease
     }
 
     /// Takes a request from claim to answer. Dropping the future changes nothing but who hears of it.
@@ -219,7 +225,7 @@ impl Engine {
     async fn send(
         &self,
         merchant: MerchantId,
-        account: &Account,
+        account: &PspAccount,
         payment: &NewPayment,
         operation_id: OperationId,
         fence: i64,
@@ -233,7 +239,7 @@ impl Engine {
             capture: payment.capture_method,
             resent: false,
         };
-        let exchange = self.0.connectors.authorize(account, &call, until).await;
+        let exchange = self.0.connectors.authorize(&account.account, &call, until).await;
         let recording = Recording {
             operation_id,
             by: By::Owner { fence },

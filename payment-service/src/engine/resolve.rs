@@ -1,12 +1,11 @@
 //! Finishing what was left unfinished: operations whose owner is gone, or whose outcome nobody knows.
 
-use std::sync::Arc;
-
 use money::MerchantId;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::{Engine, Settings};
+use crate::merchant::Directory;
 use crate::operation::{self, By, Effect, Finding, OperationStatus, Recording, Taken};
 use crate::psp::{Account, Authorize, Exchange, Idempotency, Inquiry, Outcome as PspOutcome, Why};
 
@@ -56,26 +55,31 @@ fn next_step(taken: &Taken, idempotency: Idempotency, settings: &Settings) -> St
 }
 
 impl Engine {
-    /// Takes over a merchant's due operations and finds out what became of each. `account` finds a PSP account.
+    /// Takes over a merchant's due operations and finds out what became of each.
     ///
     /// # Errors
     /// When Postgres fails.
-    pub async fn resolve<F>(&self, merchant: MerchantId, account: F) -> Result<Outcome, operation::Error>
-    where
-        F: AsyncFn(money::PspAccountId) -> Option<Arc<Account>>,
-    {
+    pub async fn resolve(
+        &self,
+        directory: &Directory,
+        merchant: MerchantId,
+    ) -> Result<Outcome, operation::Error> {
         // before the take-over: by any clock the lease lasts longer than the deadline
         let until = Instant::now() + self.0.settings.deadline;
         let taken = operation::take_due(&self.0.pool, merchant, self.0.settings.lease, BATCH).await?;
         let mut outcome = Outcome { taken: taken.len(), ended: 0 };
         let mut looks = JoinSet::new();
         for taken in taken {
-            let Some(account) = account(taken.psp_account_id).await else {
-                tracing::error!(operation_id = %taken.operation_id, "its PSP account cannot be used");
-                continue;
+            let account = match directory.any_psp_account(merchant, taken.psp_account_id).await {
+                Ok(account) => account,
+                Err(error) => {
+                    let operation_id = taken.operation_id;
+                    tracing::error!(%operation_id, error = &error as &dyn std::error::Error, "its PSP account cannot be used");
+                    continue;
+                }
             };
             let engine = self.clone();
-            let look = async move { engine.look_into(merchant, &account, &taken, until).await };
+            let look = async move { engine.look_into(merchant, &account.account, &taken, until).await };
             looks.spawn(self.0.tasks.track_future(look));
         }
         while let Some(ended) = looks.join_next().await {

@@ -12,6 +12,10 @@ use std::ops::Range;
 
 use percent_encoding::percent_decode_str;
 
+mod json;
+
+pub use json::find_in_json;
+
 /// The fewest digits of a card number.
 const SHORTEST: usize = 13;
 /// The most digits of a card number.

@@ -1,6 +1,108 @@
-//! The HTTP edge.
+//! The HTTP edge: reads requests within bounds, knows the caller, and renders every answer and every error.
+//!
+//! Nothing in here decides about money, and nothing in here writes SQL.
 
+pub mod auth;
 pub mod card_number;
 pub mod error;
+pub mod extract;
+mod finance;
+pub mod health;
+pub mod idempotency_header;
+mod openapi;
+mod page;
+mod payments;
 pub mod request_id;
+pub mod server;
 pub mod stored;
+mod webhooks;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{DefaultBodyLimit, FromRef, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use axum::{Router, http::Uri};
+use sqlx::PgPool;
+use tokio::sync::Notify;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::engine::Engine;
+use crate::merchant::Directory;
+use error::{Code, Problem};
+use health::Health;
+
+/// What handlers share.
+#[derive(Clone)]
+pub struct AppState {
+    /// API keys and PSP accounts.
+    pub directory: Arc<Directory>,
+    /// What readiness hangs on.
+    pub health: Arc<Health>,
+    /// The database, for what is read.
+    pub pool: PgPool,
+    /// What pays.
+    pub engine: Engine,
+    /// Rung when a webhook was committed.
+    pub inbox_bell: Arc<Notify>,
+}
+
+impl FromRef<AppState> for Arc<Directory> {
+    fn from_ref(state: &AppState) -> Self {
+        Arc::clone(&state.directory)
+    }
+}
+
+impl FromRef<AppState> for Arc<Health> {
+    fn from_ref(state: &AppState) -> Self {
+        Arc::clone(&state.health)
+    }
+}
+
+/// Every route, and the description of the API. Handlers of other folders are added here.
+fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(openapi::ApiDoc::openapi())
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(payments::create, payments::list))
+        .routes(routes!(payments::get))
+        .routes(routes!(payments::timeline))
+        .routes(routes!(finance::wallet))
+        .routes(routes!(finance::wallet_entries))
+        .routes(routes!(finance::accounts))
+        .routes(routes!(finance::transactions))
+        .routes(routes!(finance::trial_balance))
+        .routes(routes!(webhooks::receive))
+}
+
+/// The whole edge; a request that takes longer than `request_timeout` is answered 504, and what it began goes on.
+pub fn router(state: AppState, request_timeout: Duration) -> Router {
+    let (router, api) = routes().split_for_parts();
+    router
+        .merge(openapi::route(&api))
+        .fallback(async |_: Uri| Problem::new(Code::NotFound))
+        .method_not_allowed_fallback(async || Problem::new(Code::MethodNotAllowed))
+        .with_state(state)
+        .layer(DefaultBodyLimit::max(extract::API_BODY_LIMIT))
+        .layer(middleware::from_fn(extract::refuse_card_numbers))
+        .layer(middleware::from_fn_with_state(request_timeout, give_up))
+        // The outermost: what happens within has an id and is logged.
+        .layer(middleware::from_fn(request_id::track))
+}
+
+async fn give_up(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::new(Code::TimedOut)
+            .detail("what was begun goes on; ask again with the same Idempotency-Key")
+            .into_response(),
+    }
+}
+
+/// The description of the API as it is served.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    routes().into_openapi()
+}

@@ -18,8 +18,17 @@ pub struct IdempotencyKey(String);
 
 /// What is not an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected 1 to 255 printable ASCII characters")]
-pub struct InvalidKey;
+pub enum InvalidKey {
+    /// It is empty or too long.
+    #[error("expected 1 to {LONGEST} characters, found {0}")]
+    Length(usize),
+    /// It has other characters than a header may.
+    #[error("expected printable ASCII characters")]
+    Character,
+}
+
+/// The most characters in a key.
+const LONGEST: usize = 255;
 
 impl IdempotencyKey {
     /// The text itself.
@@ -32,8 +41,13 @@ impl TryFrom<String> for IdempotencyKey {
     type Error = InvalidKey;
 
     fn try_from(text: String) -> Result<Self, InvalidKey> {
-        let fits = (1..=255).contains(&text.len()) && text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-        if fits { Ok(Self(text)) } else { Err(InvalidKey) }
+        if !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return Err(InvalidKey::Character);
+        }
+        if text.is_empty() || text.len() > LONGEST {
+            return Err(InvalidKey::Length(text.len()));
+        }
+        Ok(Self(text))
     }
 }
 
@@ -126,8 +140,13 @@ mod tests {
     #[test]
     fn a_key_is_short_printable_text() {
         assert!(IdempotencyKey::try_from("a".repeat(255)).is_ok());
-        for text in [String::new(), "a".repeat(256), "tab\t".to_owned(), "ä".to_owned()] {
-            assert_eq!(IdempotencyKey::try_from(text), Err(InvalidKey));
+        for (text, error) in [
+            (String::new(), InvalidKey::Length(0)),
+            ("a".repeat(256), InvalidKey::Length(256)),
+            ("tab\t".to_owned(), InvalidKey::Character),
+            ("ä".to_owned(), InvalidKey::Character),
+        ] {
+            assert_eq!(IdempotencyKey::try_from(text), Err(error));
         }
     }
 }

@@ -58,18 +58,7 @@ impl Error {
         let (Self::Database(error) | Self::Ledger(ledger::Error::Database(error))) = self else {
             return false;
         };
-        match error {
-            sqlx::Error::Io(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::WorkerCrashed
-            | sqlx::Error::Protocol(_) => true,
-            sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-                ["40001", "40P01", "55P03", "53300", "53100", "57P01", "57P02", "57P03"]
-                    .contains(&code.as_ref())
-                    || code.starts_with("08")
-            }),
-            _ => false,
-        }
+        crate::database::is_transient(error)
     }
 }
 

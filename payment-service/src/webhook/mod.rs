@@ -3,13 +3,14 @@
 
 mod repo;
 
-use money::{MerchantId, OperationId, PspAccountId};
+use money::{MerchantId, OperationId};
 use sqlx::PgPool;
 use time::OffsetDateTime;
 
 use crate::engine::{Engine, PayError};
+use crate::merchant::PspAccount;
 use crate::operation::{self, By, Effect, Finding, Recording};
-use crate::psp::{self, Account, Event, Judgement, Outcome, Psp, Subject, Why};
+use crate::psp::{self, Event, Judgement, Outcome, Psp, Subject, Why};
 
 /// How many events are taken from a merchant's inbox at once.
 const BATCH: i64 = 64;
@@ -60,16 +61,14 @@ enum Verdict {
 /// When it is not genuine, unreadable, or could not be committed.
 pub async fn receive(
     pool: &PgPool,
-    merchant: MerchantId,
-    account_id: PspAccountId,
-    account: &Account,
+    account: &PspAccount,
     signature: &str,
     raw_body: &[u8],
     now: OffsetDateTime,
 ) -> Result<bool, ReceiveError> {
-    psp::verify_webhook(account, signature, raw_body, now)?;
-    let event = psp::parse_event(account.psp, raw_body)?;
-    Ok(repo::insert(pool, merchant, account_id, &event, raw_body).await?)
+    psp::verify_webhook(&account.account, signature, raw_body, now)?;
+    let event = psp::parse_event(account.account.psp, raw_body)?;
+    Ok(repo::insert(pool, account.merchant_id, account.psp_account_id, &event, raw_body).await?)
 }
 
 /// Merchants that have events to apply.

@@ -1,0 +1,136 @@
+//! The command line.
+
+mod api_key;
+mod database;
+mod merchant;
+mod output;
+mod psp_account;
+mod secret;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{ConfigError, LogArgs, LogFormat, ServeArgs};
+use crate::database::DatabaseError;
+use crate::merchant::MerchantError;
+use crate::serve::{self, ServeError};
+
+/// Charges payment orders exactly once, or provably not at all
+#[derive(Debug, Parser)]
+#[command(name = "payment-service", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service. Without --database-url it runs a Postgres server of its own
+    Serve(Box<ServeArgs>),
+    /// Make the roles and the database on a Postgres server of yours, once
+    Setup(database::Setup),
+    /// Bring the database's schema up to date and grant the service's role what it needs
+    Migrate(database::Migrate),
+    /// Merchants: the tenants, each in test or in live mode
+    #[command(subcommand)]
+    Merchant(merchant::Command),
+    /// API keys of a merchant
+    #[command(subcommand)]
+    ApiKey(api_key::Command),
+    /// A merchant's accounts at payment service providers
+    #[command(subcommand)]
+    PspAccount(psp_account::Command),
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The service failed.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// Something about a merchant was refused.
+    #[error(transparent)]
+    Merchant(#[from] MerchantError),
+    /// An argument has a value that it cannot have.
+    #[error("{argument}: {expected}")]
+    Argument {
+        /// Which.
+        argument: &'static str,
+        /// What was expected.
+        expected: String,
+    },
+    /// Standard output or a file with a secret.
+    #[error("{0}")]
+    Io(String, #[source] std::io::Error),
+}
+
+impl Cli {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// [`CliError`], for people to read.
+    pub async fn run(self) -> Result<(), CliError> {
+        self.start_log()?;
+        match self.command {
+            Command::Serve(config) => Ok(serve::run(*config).await?),
+            Command::Setup(command) => command.run().await,
+            Command::Migrate(command) => command.run().await,
+            Command::Merchant(command) => command.run().await,
+            Command::ApiKey(command) => command.run().await,
+            Command::PspAccount(command) => command.run().await,
+        }
+    }
+
+    /// To standard error: standard output is for what was asked for. Only the service says what it does unasked.
+    fn start_log(&self) -> Result<(), CliError> {
+        let usual = if matches!(self.command, Command::Serve(_)) { "info" } else { "warn" };
+        let filter = self.log.log.as_deref().unwrap_or(usual);
+        let filter = EnvFilter::try_new(filter)
+            .map_err(|error| CliError::Argument { argument: "--log", expected: error.to_string() })?;
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        match self.log.log_format {
+            LogFormat::Text => log.init(),
+            LogFormat::Json => {
+                log.json().flatten_event(true).with_current_span(true).with_span_list(false).init()
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_secret_is_taken_as_an_argument() {
+        for argument in ["--api-secret=sk_test_1", "--webhook-secret=whsec_1", "--secret-key=x"] {
+            let line = [
+                "payment-service",
+                "psp-account",
+                "create",
+                "--merchant",
+                "0198c1f2-6f3a-7b10-8a52-3f8f0e3c9d11",
+            ];
+            let line = line.iter().copied().chain(["--psp", "stripe", "--name", "x", argument]);
+            let error = Cli::try_parse_from(line).unwrap_err();
+            assert_eq!(error.kind(), clap::error::ErrorKind::UnknownArgument, "{argument}");
+        }
+    }
+}

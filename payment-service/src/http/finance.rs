@@ -1,0 +1,421 @@
+//! `/v1/wallets` and `/v1/ledger`: what finance reads.
+
+use axum::Json;
+use axum::extract::State;
+use ledger::balance::{AccountFilter, AccountMovement};
+use ledger::posting::{Transaction, TransactionFilter};
+use money::{Currency, SellerId, TransactionId};
+use serde::{Deserialize, Serialize};
+use time::format_description::well_known::Iso8601;
+use time::{Date, OffsetDateTime};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::AppState;
+use super::auth::{Auth, FinanceRead};
+use super::error::{Code, Problem, ProblemDocument};
+use super::extract::{ApiPath, ApiQuery};
+use super::page::{Page, limit_of};
+
+/// A seller's money, by currency.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WalletView {
+    /// The seller.
+    #[schema(value_type = String)]
+    seller: SellerId,
+    /// One for each currency the seller ever had money in.
+    balances: Vec<WalletBalance>,
+}
+
+/// A seller's money in one currency, in minor units.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WalletBalance {
+    /// ISO 4217 code.
+    currency: String,
+    /// Captured, not settled by the PSP yet.
+    pending: i64,
+    /// Settled: the seller's to have.
+    available: i64,
+    /// Reserved for a refund, a dispute or a payout.
+    held: i64,
+    /// What the seller owes, repaid first from later settlements.
+    debt: i64,
+}
+
+/// A movement of a wallet.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WalletEntry {
+    /// The ledger transaction it is part of.
+    transaction_id: TransactionId,
+    /// Which part of the wallet moved: pending, available, held or debt.
+    part: String,
+    /// Minor units: what was added to that part, negative for what was taken.
+    amount: i64,
+    /// ISO 4217 code.
+    currency: String,
+    /// What was posted: capture, settle, ...
+    kind: String,
+    /// What it is about: `operation`, `settlement`, ...
+    source_type: String,
+    /// Which one.
+    source_id: Uuid,
+    /// The day it counts.
+    #[schema(value_type = String, format = Date)]
+    #[serde(with = "iso_date")]
+    effective_date: Date,
+    /// When it was recorded.
+    #[serde(with = "time::serde::rfc3339")]
+    recorded_at: OffsetDateTime,
+}
+
+time::serde::format_description!(iso_date, Date, "[year]-[month]-[day]");
+
+/// Which movements to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListEntries {
+    /// ISO 4217 code of the balance.
+    currency: String,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// How many, 1 to 200; 50 if left out.
+    limit: Option<u16>,
+}
+
+/// An account with its balance.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AccountView {
+    /// Its code, such as `seller_pending/s-1`.
+    code: String,
+    /// ISO 4217 code.
+    currency: String,
+    /// asset, liability, income, cost or clearing.
+    kind: String,
+    /// Minor units: debits less credits.
+    balance: i64,
+}
+
+/// Which accounts to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListAccounts {
+    /// Only in this currency.
+    currency: Option<String>,
+    /// The balances at the end of this effective day (YYYY-MM-DD) instead of now.
+    as_of: Option<String>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// How many, 1 to 200; 50 if left out.
+    limit: Option<u16>,
+}
+
+/// What the trial balance is of.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct TrialBalanceOf {
+    /// The end of this effective day (YYYY-MM-DD) instead of now.
+    as_of: Option<String>,
+}
+
+/// All balances, summed by kind of account.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TrialBalance {
+    /// The effective day at whose end it stood so; null for now.
+    #[schema(value_type = Option<String>, format = Date)]
+    #[serde(with = "iso_date::option")]
+    as_of: Option<Date>,
+    /// One for each currency.
+    currencies: Vec<TrialBalanceOfCurrency>,
+}
+
+/// The balances of a currency.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TrialBalanceOfCurrency {
+    /// ISO 4217 code.
+    currency: String,
+    /// The sum of the debit balances, in minor units.
+    debits: i64,
+    /// The sum of the credit balances, in minor units.
+    credits: i64,
+    /// Debits less credits: always 0.
+    difference: i64,
+    /// The same by account, the sellers' together.
+    accounts: Vec<AccountView>,
+}
+
+/// Which transactions to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListTransactions {
+    /// Only those about this row, such as an operation's id.
+    source_id: Option<Uuid>,
+    /// Only those that move the account with this code.
+    account: Option<String>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<TransactionId>,
+    /// How many, 1 to 200; 50 if left out.
+    limit: Option<u16>,
+}
+
+/// A transaction of the ledger.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TransactionView {
+    /// Its id.
+    transaction_id: TransactionId,
+    /// What it is about: `operation`, `settlement`, ...
+    source_type: String,
+    /// Which one.
+    source_id: Uuid,
+    /// Which posting of it: capture, settle, ...
+    kind: String,
+    /// The day it counts.
+    #[schema(value_type = String, format = Date)]
+    #[serde(with = "iso_date")]
+    effective_date: Date,
+    /// When it was recorded.
+    #[serde(with = "time::serde::rfc3339")]
+    recorded_at: OffsetDateTime,
+    /// Its entries: they sum to zero in each currency.
+    entries: Vec<EntryView>,
+}
+
+/// An entry of a transaction.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EntryView {
+    /// The account's code.
+    account: String,
+    /// ISO 4217 code.
+    currency: String,
+    /// Minor units: a debit is positive, a credit negative.
+    amount: i64,
+}
+
+/// A seller's wallet.
+#[utoipa::path(
+    get, path = "/v1/wallets/{seller}", tag = "finance", security(("api_key" = [])),
+    params(("seller" = String, Path, description = "The merchant's name for the seller")),
+    responses(
+        (status = 200, body = WalletView),
+        (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
+        (status = "default", description = "Any other refusal", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn wallet(
+    State(state): State<AppState>,
+    caller: Auth<FinanceRead>,
+    ApiPath(seller): ApiPath<SellerId>,
+) -> Result<Json<WalletView>, Problem> {
+    let wallets = ::wallet::wallet::read(&state.pool, caller.merchant_id, &seller).await?;
+    if wallets.is_empty() {
+        return Err(Problem::new(Code::NotFound).detail("no money of this seller was ever booked"));
+    }
+    let balances = wallets
+        .into_iter()
+        .map(|wallet| WalletBalance {
+            currency: wallet.currency,
+            pending: wallet.pending,
+            available: wallet.available,
+            held: wallet.held,
+            debt: wallet.debt,
+        })
+        .collect();
+    Ok(Json(WalletView { seller, balances }))
+}
+
+/// What moved a seller's wallet, newest first.
+#[utoipa::path(
+    get, path = "/v1/wallets/{seller}/entries", tag = "finance", security(("api_key" = [])),
+    params(("seller" = String, Path, description = "The merchant's name for the seller"), ListEntries),
+    responses(
+        (status = 200, body = Page<WalletEntry>),
+        (status = "default", description = "Any refusal", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn wallet_entries(
+    State(state): State<AppState>,
+    caller: Auth<FinanceRead>,
+    ApiPath(seller): ApiPath<SellerId>,
+    ApiQuery(query): ApiQuery<ListEntries>,
+) -> Result<Json<Page<WalletEntry>>, Problem> {
+    let limit = limit_of(query.limit).map_err(|expected| Problem::invalid("limit", expected))?;
+    let currency = currency_of(&query.currency)?;
+    let before = query.cursor.as_deref().map(parse_entry_cursor).transpose()?;
+    let rows =
+        ::wallet::wallet::entries(&state.pool, caller.merchant_id, &seller, currency, before, limit + 1)
+            .await?;
+    let cursor = |row: &AccountMovement| format!("{}.{}", row.transaction_id, row.entry_no);
+    let page = Page::of(rows, limit, cursor);
+    Ok(Json(Page { data: page.data.into_iter().map(wallet_entry).collect(), next_cursor: page.next_cursor }))
+}
+
+fn wallet_entry(row: AccountMovement) -> WalletEntry {
+    let account = row.code.split('/').next().unwrap_or_default();
+    let part = account.strip_prefix("seller_").unwrap_or(account).to_owned();
+    // pending, available and held are what we owe the seller: a credit adds. Debt is the seller's to us.
+    let sign = if part == "debt" { 1 } else { -1 };
+    WalletEntry {
+        transaction_id: row.transaction_id,
+        part,
+        amount: sign * row.amount,
+        currency: row.currency,
+        kind: row.kind,
+        source_type: row.source_type,
+        source_id: row.source_id,
+        effective_date: row.effective_date,
+        recorded_at: row.recorded_at,
+    }
+}
+
+fn parse_entry_cursor(text: &str) -> Result<(TransactionId, i16), Problem> {
+    let parsed = text.split_once('.').and_then(|(id, number)| Some((id.parse().ok()?, number.parse().ok()?)));
+    parsed.ok_or_else(|| Problem::invalid("cursor", "expected the next_cursor of a page"))
+}
+
+fn currency_of(text: &str) -> Result<Currency, Problem> {
+    text.parse().map_err(|error: money::UnknownCurrency| Problem::invalid("currency", error.to_string()))
+}
+
+fn day_of(field: &str, text: Option<&str>) -> Result<Option<Date>, Problem> {
+    let parsed = text.map(|text| Date::parse(text, &Iso8601::DATE)).transpose();
+    parsed.map_err(|_| Problem::invalid(field, "expected a day such as 2026-01-31"))
+}
+
+/// The merchant's accounts with their balances, by code.
+#[utoipa::path(
+    get, path = "/v1/ledger/accounts", tag = "finance", security(("api_key" = [])), params(ListAccounts),
+    responses(
+        (status = 200, body = Page<AccountView>),
+        (status = "default", description = "Any refusal", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn accounts(
+    State(state): State<AppState>,
+    caller: Auth<FinanceRead>,
+    ApiQuery(query): ApiQuery<ListAccounts>,
+) -> Result<Json<Page<AccountView>>, Problem> {
+    let limit = limit_of(query.limit).map_err(|expected| Problem::invalid("limit", expected))?;
+    let currency = query.currency.as_deref().map(currency_of).transpose()?;
+    let as_of = day_of("as_of", query.as_of.as_deref())?;
+    let after = query.cursor.as_deref().map(|cursor| {
+        let parts = cursor.rsplit_once('.').map(|(code, currency)| (code.to_owned(), currency.to_owned()));
+        parts.ok_or_else(|| Problem::invalid("cursor", "expected the next_cursor of a page"))
+    });
+    let filter = AccountFilter {
+        currency: currency.map(|currency| currency.code().to_owned()),
+        codes: None,
+        after: after.transpose()?,
+        limit: Some(limit + 1),
+    };
+    let rows = ledger::balance::list(&state.pool, caller.merchant_id, &filter, as_of).await?;
+    let page = Page::of(rows, limit, |row| format!("{}.{}", row.code, row.currency));
+    let data = page.data.into_iter().map(|row| AccountView {
+        code: row.code,
+        currency: row.currency,
+        kind: row.kind,
+        balance: row.balance,
+    });
+    Ok(Json(Page { data: data.collect(), next_cursor: page.next_cursor }))
+}
+
+/// All balances, which sum to zero.
+#[utoipa::path(
+    get, path = "/v1/ledger/trial-balance", tag = "finance", security(("api_key" = [])), params(TrialBalanceOf),
+    responses(
+        (status = 200, body = TrialBalance),
+        (status = "default", description = "Any refusal", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn trial_balance(
+    State(state): State<AppState>,
+    caller: Auth<FinanceRead>,
+    ApiQuery(query): ApiQuery<TrialBalanceOf>,
+) -> Result<Json<TrialBalance>, Problem> {
+    let as_of = day_of("as_of", query.as_of.as_deref())?;
+    let totals = ledger::balance::totals(&state.pool, caller.merchant_id, as_of).await?;
+    let mut currencies: Vec<TrialBalanceOfCurrency> = Vec::new();
+    for total in totals {
+        if currencies.last().is_none_or(|last| last.currency != total.currency) {
+            let currency = total.currency.clone();
+            currencies.push(TrialBalanceOfCurrency {
+                currency,
+                debits: 0,
+                credits: 0,
+                difference: 0,
+                accounts: Vec::new(),
+            });
+        }
+        if let Some(last) = currencies.last_mut() {
+            last.debits += total.debits;
+            last.credits += total.credits;
+            last.difference = last.debits - last.credits;
+            let balance = total.debits - total.credits;
+            last.accounts.push(AccountView {
+                code: total.group,
+                currency: total.currency,
+                kind: total.kind,
+                balance,
+            });
+        }
+    }
+    Ok(Json(TrialBalance { as_of, currencies }))
+}
+
+/// The ledger's transactions with their entries, newest first.
+#[utoipa::path(
+    get, path = "/v1/ledger/transactions", tag = "finance", security(("api_key" = [])), params(ListTransactions),
+    responses(
+        (status = 200, body = Page<TransactionView>),
+        (status = "default", description = "Any refusal", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn transactions(
+    State(state): State<AppState>,
+    caller: Auth<FinanceRead>,
+    ApiQuery(query): ApiQuery<ListTransactions>,
+) -> Result<Json<Page<TransactionView>>, Problem> {
+    let limit = limit_of(query.limit).map_err(|expected| Problem::invalid("limit", expected))?;
+    let filter = TransactionFilter {
+        source_id: query.source_id,
+        account: query.account,
+        before: query.cursor,
+        limit: limit + 1,
+    };
+    let rows = ledger::posting::list(&state.pool, caller.merchant_id, &filter).await?;
+    let page = Page::of(rows, limit, |row| row.transaction_id.to_string());
+    Ok(Json(Page {
+        data: page.data.into_iter().map(transaction_view).collect(),
+        next_cursor: page.next_cursor,
+    }))
+}
+
+fn transaction_view(row: Transaction) -> TransactionView {
+    let entries = row.entries.into_iter().map(|entry| EntryView {
+        account: entry.account,
+        currency: entry.currency,
+        amount: entry.amount,
+    });
+    TransactionView {
+        transaction_id: row.transaction_id,
+        source_type: row.source_type,
+        source_id: row.source_id,
+        kind: row.kind,
+        effective_date: row.effective_date,
+        recorded_at: row.recorded_at,
+        entries: entries.collect(),
+    }
+}
+
+impl From<ledger::Error> for Problem {
+    fn from(error: ledger::Error) -> Self {
+        match error {
+            ledger::Error::Database(error) => error.into(),
+            error @ (ledger::Error::BelowFloor(_) | ledger::Error::BalanceLost { .. }) => {
+                Self::internal(error)
+            }
+        }
+    }
+}
