@@ -1,0 +1,219 @@
+//! Calls that change something, read from their forms.
+
+use crate::core::{SharedWorld, locked};
+use crate::model::card::Card;
+use crate::model::event::Stored;
+use crate::model::id::Kind;
+use crate::model::{CancellationReason, CaptureMethod, RefundReason};
+use crate::wire::{ApiError, Form};
+use crate::world::{
+    Cancel, Capture, Confirm, NewIntent, NewRefund, RefundTarget, Tx, Update, needs_return_url,
+};
+
+use super::Operation;
+
+/// A call that changes something.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Make a PaymentIntent.
+    Create(Box<NewIntent>),
+    /// Change its texts.
+    Update(String, Update),
+    /// Confirm it.
+    Confirm(String, Confirm),
+    /// Capture it.
+    Capture(String, Capture),
+    /// Cancel it.
+    Cancel(String, Cancel),
+    /// Give money back.
+    Refund(NewRefund),
+}
+
+/// Parameters that exist, are taken, and change nothing here.
+const INERT: [&str; 9] = [
+    "customer",
+    "payment_method_options",
+    "radar_options",
+    "receipt_email",
+    "setup_future_usage",
+    "shipping",
+    "statement_descriptor",
+    "transfer_group",
+    "use_stripe_sdk",
+];
+
+impl Command {
+    /// Reads a call, refusing what it does not understand before anything happens.
+    pub fn read(
+        operation: Operation,
+        id: &str,
+        mut form: Form,
+        world: &SharedWorld,
+    ) -> Result<Self, ApiError> {
+        let id = id.to_owned();
+        let command = match operation {
+            Operation::IntentsCreate => Self::Create(Box::new(new_intent(&mut form, world)?)),
+            Operation::IntentsUpdate => Self::Update(id, update(&mut form, world)?),
+            Operation::IntentsConfirm => Self::Confirm(id, confirm(&mut form, world)?),
+            Operation::IntentsCapture => {
+                let amount = form.integer("amount_to_capture")?;
+                form.accept(&["final_capture", "statement_descriptor"]);
+                Self::Capture(id, Capture { amount })
+            }
+            Operation::IntentsCancel => {
+                let (parse, words) = (CancellationReason::parse, CancellationReason::WORDS);
+                let reason = form.word("cancellation_reason", parse, words)?;
+                Self::Cancel(id, Cancel { reason })
+            }
+            Operation::RefundsCreate => Self::Refund(new_refund(&mut form)?),
+            _ => return Err(ApiError::internal()),
+        };
+        form.finish()?;
+        Ok(command)
+    }
+
+    /// The same call stopped half way: the PaymentIntent is made and not confirmed.
+    pub fn created_only(self) -> Self {
+        match self {
+            Self::Create(mut new) => {
+                new.confirm = None;
+                Self::Create(new)
+            }
+            other => other,
+        }
+    }
+
+    /// Does it.
+    pub fn run(self, tx: &mut Tx<'_>) -> Result<Stored, ApiError> {
+        match self {
+            Self::Create(new) => tx.create_intent(*new),
+            Self::Update(id, update) => tx.update_intent(&id, update),
+            Self::Confirm(id, confirm) => tx.confirm_intent(&id, confirm),
+            Self::Capture(id, capture) => tx.capture_intent(&id, &capture),
+            Self::Cancel(id, cancel) => tx.cancel_intent(&id, &cancel),
+            Self::Refund(new) => tx.create_refund(new),
+        }
+    }
+}
+
+fn new_intent(form: &mut Form, world: &SharedWorld) -> Result<NewIntent, ApiError> {
+    let currency = Form::required("currency", form.currency("currency")?)?;
+    let amount = Form::required("amount", form.integer("amount")?)?;
+    currency.check_param(amount)?;
+    let automatic_payment_methods = takes_redirects(form)?;
+    let metadata = form.metadata()?;
+    let description = form.text_within("description", 1000)?;
+    let suffix = form.text_within("statement_descriptor_suffix", 22)?;
+    let details = confirm(form, world)?;
+    let capture_method = details
+        .capture_method
+        .unwrap_or(CaptureMethod::AutomaticAsync);
+    let confirmed = form.flag("confirm")?.unwrap_or(false);
+    form.accept(&["confirmation_method"]);
+    if confirmed {
+        needs_return_url(automatic_payment_methods, details.return_url.is_some())?;
+        Form::required("payment_method", details.card)?;
+    }
+    Ok(NewIntent {
+        amount,
+        currency,
+        capture_method,
+        automatic_payment_methods,
+        metadata,
+        description: description.map(Into::into),
+        statement_descriptor_suffix: suffix.map(Into::into),
+        card: details.card,
+        confirm: confirmed.then_some(details),
+    })
+}
+
+/// Whether methods that redirect the buyer are allowed, as they are unless the call says otherwise.
+fn takes_redirects(form: &mut Form) -> Result<bool, ApiError> {
+    let types = form.list("payment_method_types");
+    if let Some(other) = types.iter().find(|it| *it != "card") {
+        let message = format!("The payment method type \"{other}\" is invalid.");
+        return Err(ApiError::invalid("payment_method_types", "", message));
+    }
+    let enabled = form.flag("automatic_payment_methods[enabled]")?;
+    let redirects = form.text("automatic_payment_methods[allow_redirects]");
+    if enabled == Some(true) && !types.is_empty() {
+        let message = "You may only specify one of these parameters: automatic_payment_methods, payment_method_types.".to_owned();
+        return Err(ApiError::invalid("payment_method_types", "", message));
+    }
+    let automatic = types.is_empty() && enabled.unwrap_or(true);
+    Ok(automatic && redirects.as_deref() != Some("never"))
+}
+
+fn confirm(form: &mut Form, world: &SharedWorld) -> Result<Confirm, ApiError> {
+    let capture_method = form.word("capture_method", CaptureMethod::parse, CaptureMethod::WORDS)?;
+    let confirm = Confirm {
+        card: card(form, world)?,
+        capture_method,
+        return_url: form.text_within("return_url", 2048)?.map(Into::into),
+        off_session: form.flag("off_session")?.unwrap_or(false),
+        error_on_requires_action: form.flag("error_on_requires_action")?.unwrap_or(false),
+        amount_to_confirm: form.integer("amount_to_confirm")?,
+    };
+    form.accept(&INERT);
+    Ok(confirm)
+}
+
+fn update(form: &mut Form, world: &SharedWorld) -> Result<Update, ApiError> {
+    let update = Update {
+        metadata: form.metadata_changes()?,
+        description: form.text_within("description", 1000)?.map(Into::into),
+        card: card(form, world)?,
+    };
+    form.accept(&INERT);
+    Ok(update)
+}
+
+/// A card by its test token, or by the id it got when a PaymentIntent took it.
+fn card(form: &mut Form, world: &SharedWorld) -> Result<Option<Card>, ApiError> {
+    let Some(name) = form.text("payment_method") else {
+        return Ok(None);
+    };
+    let known = Card::by_token(&name).or_else(|| {
+        let world = locked(world);
+        let owner = world.nonce.seq(Kind::PaymentMethod, &name)?;
+        let intent = world.intent_at(owner)?;
+        intent.card.or(intent.failure.map(|failure| failure.card))
+    });
+    match known {
+        Some(card) => Ok(Some(card)),
+        None => Err(ApiError::unknown("PaymentMethod", "payment_method", &name)),
+    }
+}
+
+fn new_refund(form: &mut Form) -> Result<NewRefund, ApiError> {
+    let target = match (form.text("payment_intent"), form.text("charge")) {
+        (Some(id), None) => RefundTarget::Intent(id),
+        (None, Some(id)) => RefundTarget::Charge(id),
+        (None, None) => return Form::required("payment_intent", None),
+        (Some(_), Some(_)) => {
+            let message =
+                "You may only specify one of these parameters: charge, payment_intent.".to_owned();
+            return Err(ApiError::invalid("charge", "", message));
+        }
+    };
+    let amount = form.integer("amount")?;
+    if amount.is_some_and(|amount| amount < 1) {
+        let message = "This value must be greater than or equal to 1.".to_owned();
+        return Err(ApiError::invalid(
+            "amount",
+            "parameter_invalid_integer",
+            message,
+        ));
+    }
+    form.accept(&[
+        "instructions_email",
+        "refund_application_fee",
+        "reverse_transfer",
+    ]);
+    Ok(NewRefund {
+        target,
+        amount,
+        reason: form.word("reason", RefundReason::parse, RefundReason::WORDS)?,
+        metadata: form.metadata()?,
+    })
+}

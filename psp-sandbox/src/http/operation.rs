@@ -1,0 +1,133 @@
+//! The calls of the API.
+
+use axum::http::Method;
+
+macro_rules! operations {
+    ($($(#[$doc:meta])* $name:ident = $text:literal),+ $(,)?) => {
+        /// A call of the API.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Operation {
+            $(#[doc = concat!("`", $text, "`")] $name),+
+        }
+
+        impl Operation {
+            /// All of them, in order of their numbers.
+            pub const ALL: [Self; [$($text),+].len()] = [$(Self::$name),+];
+
+            /// Its name for faults and statistics.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text),+ }
+            }
+        }
+    };
+}
+
+operations! {
+    IntentsCreate = "payment_intents.create",
+    IntentsUpdate = "payment_intents.update",
+    IntentsConfirm = "payment_intents.confirm",
+    IntentsCapture = "payment_intents.capture",
+    IntentsCancel = "payment_intents.cancel",
+    IntentsRetrieve = "payment_intents.retrieve",
+    IntentsList = "payment_intents.list",
+    IntentsSearch = "payment_intents.search",
+    RefundsCreate = "refunds.create",
+    RefundsRetrieve = "refunds.retrieve",
+    RefundsList = "refunds.list",
+    ChargesRetrieve = "charges.retrieve",
+    EventsRetrieve = "events.retrieve",
+    EventsList = "events.list",
+    TransactionsRetrieve = "balance_transactions.retrieve",
+    TransactionsList = "balance_transactions.list",
+    PayoutsRetrieve = "payouts.retrieve",
+    PayoutsList = "payouts.list",
+    AccountRetrieve = "account.retrieve",
+}
+
+impl Operation {
+    /// The call a request line means, and the id in its path.
+    pub fn route<'a>(method: &Method, path: &'a str) -> Option<(Self, &'a str)> {
+        let mut parts = path
+            .strip_prefix("/v1/")?
+            .trim_end_matches('/')
+            .splitn(3, '/');
+        let resource = parts.next()?;
+        let id = parts.next().unwrap_or_default();
+        let action = parts.next().unwrap_or_default();
+        let operation = match (method.as_str(), resource, id, action) {
+            ("POST", "payment_intents", "", "") => Self::IntentsCreate,
+            ("GET", "payment_intents", "", "") => Self::IntentsList,
+            ("GET", "payment_intents", "search", "") => Self::IntentsSearch,
+            ("GET", "payment_intents", _, "") => Self::IntentsRetrieve,
+            ("POST", "payment_intents", _, "") => Self::IntentsUpdate,
+            ("POST", "payment_intents", _, "confirm") => Self::IntentsConfirm,
+            ("POST", "payment_intents", _, "capture") => Self::IntentsCapture,
+            ("POST", "payment_intents", _, "cancel") => Self::IntentsCancel,
+            ("POST", "refunds", "", "") => Self::RefundsCreate,
+            ("GET", "refunds", "", "") => Self::RefundsList,
+            ("GET", "refunds", _, "") => Self::RefundsRetrieve,
+            ("GET", "charges", id, "") if !id.is_empty() => Self::ChargesRetrieve,
+            ("GET", "events", "", "") => Self::EventsList,
+            ("GET", "events", _, "") => Self::EventsRetrieve,
+            ("GET", "balance_transactions", "", "") => Self::TransactionsList,
+            ("GET", "balance_transactions", _, "") => Self::TransactionsRetrieve,
+            ("GET", "payouts", "", "") => Self::PayoutsList,
+            ("GET", "payouts", _, "") => Self::PayoutsRetrieve,
+            ("GET", "account", "", "") => Self::AccountRetrieve,
+            _ => return None,
+        };
+        Some((operation, id))
+    }
+
+    /// Whether it reads only.
+    pub const fn reads(self) -> bool {
+        !matches!(
+            self,
+            Self::IntentsCreate
+                | Self::IntentsUpdate
+                | Self::IntentsConfirm
+                | Self::IntentsCapture
+                | Self::IntentsCancel
+                | Self::RefundsCreate
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn request_lines_lead_to_their_operations() {
+        for (method, path, expected) in [
+            (
+                Method::POST,
+                "/v1/payment_intents",
+                Some((Operation::IntentsCreate, "")),
+            ),
+            (
+                Method::GET,
+                "/v1/payment_intents/search",
+                Some((Operation::IntentsSearch, "search")),
+            ),
+            (
+                Method::GET,
+                "/v1/payment_intents/pi_1",
+                Some((Operation::IntentsRetrieve, "pi_1")),
+            ),
+            (
+                Method::POST,
+                "/v1/payment_intents/pi_1/confirm",
+                Some((Operation::IntentsConfirm, "pi_1")),
+            ),
+            (Method::POST, "/v1/payment_intents/pi_1/explode", None),
+            (Method::DELETE, "/v1/payment_intents/pi_1", None),
+            (Method::GET, "/v2/payment_intents", None),
+        ] {
+            assert_eq!(Operation::route(&method, path), expected, "{method} {path}");
+        }
+        for (number, operation) in Operation::ALL.into_iter().enumerate() {
+            assert_eq!(operation as usize, number);
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! What the PSP keeps: plain values, without locks or IO.
+
+pub mod card;
+pub mod currency;
+pub mod event;
+pub mod id;
+mod metadata;
+mod object;
+
+pub use metadata::Metadata;
+pub use object::{
+    BalanceTransaction, CancellationReason, CaptureMethod, Charge, Failure, Intent, IntentStatus,
+    Payout, Refund, RefundReason, RefundStatus, Source,
+};

@@ -1,0 +1,257 @@
+//! PaymentIntents, charges, refunds, balance transactions and payouts.
+//!
+//! Objects refer to each other by position (`u64`) within their account, and are replaced rather than
+//! changed, so that an event or a saved response keeps the version it was made from at no cost.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::Metadata;
+use super::card::{Card, Decline};
+use super::currency::Currency;
+
+macro_rules! wire_enum {
+    ($(#[$doc:meta])* $name:ident { $($variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum $name {
+            $(#[doc = concat!("`", $text, "`")] #[serde(rename = $text)] $variant),+
+        }
+
+        impl $name {
+            /// The word on the wire.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+
+            /// Reads the word on the wire.
+            pub fn parse(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$variant),)+ _ => None }
+            }
+
+            /// Every word, for messages.
+            pub const WORDS: &'static [&'static str] = &[$($text),+];
+        }
+    };
+}
+pub(super) use wire_enum;
+
+wire_enum! {
+    /// The status of a PaymentIntent.
+    IntentStatus {
+        RequiresPaymentMethod = "requires_payment_method",
+        RequiresConfirmation = "requires_confirmation",
+        RequiresAction = "requires_action",
+        Processing = "processing",
+        RequiresCapture = "requires_capture",
+        Canceled = "canceled",
+        Succeeded = "succeeded",
+    }
+}
+
+wire_enum! {
+    /// When an authorised amount is captured.
+    CaptureMethod {
+        Automatic = "automatic",
+        AutomaticAsync = "automatic_async",
+        Manual = "manual",
+    }
+}
+
+wire_enum! {
+    /// Why a PaymentIntent was cancelled.
+    CancellationReason {
+        Abandoned = "abandoned",
+        Duplicate = "duplicate",
+        Fraudulent = "fraudulent",
+        RequestedByCustomer = "requested_by_customer",
+    }
+}
+
+wire_enum! {
+    /// Why money was given back.
+    RefundReason {
+        Duplicate = "duplicate",
+        Fraudulent = "fraudulent",
+        RequestedByCustomer = "requested_by_customer",
+    }
+}
+
+wire_enum! {
+    /// The status of a refund.
+    RefundStatus {
+        Succeeded = "succeeded",
+        Failed = "failed",
+    }
+}
+
+/// Why the last try of a PaymentIntent failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The reason.
+    pub decline: Decline,
+    /// The card that failed.
+    pub card: Card,
+    /// The failed charge, when it came to one.
+    pub charge: Option<u64>,
+}
+
+/// A payment as the merchant intends it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Intent {
+    /// Position within the account.
+    pub seq: u64,
+    /// Milliseconds since 1970.
+    pub created_ms: i64,
+    /// Minor units.
+    pub amount: i64,
+    /// Minor units captured so far.
+    pub amount_received: i64,
+    /// Minor units authorised and not yet captured.
+    pub amount_capturable: i64,
+    /// Of all its amounts.
+    pub currency: Currency,
+    /// Where it stands.
+    pub status: IntentStatus,
+    /// When it captures.
+    pub capture_method: CaptureMethod,
+    /// Whether redirecting payment methods are allowed, so that confirming needs a return URL.
+    pub automatic_payment_methods: bool,
+    /// The card attached, if any.
+    pub card: Option<Card>,
+    /// The charge of the last try.
+    pub latest_charge: Option<u64>,
+    /// Why the last try failed.
+    pub failure: Option<Failure>,
+    /// The merchant's own data.
+    pub metadata: Arc<Metadata>,
+    /// The merchant's text.
+    pub description: Option<Box<str>>,
+    /// What the buyer's statement ends with.
+    pub statement_descriptor_suffix: Option<Box<str>>,
+    /// Where the buyer returns to after authenticating.
+    pub return_url: Option<Box<str>>,
+    /// When it was cancelled.
+    pub canceled_ms: Option<i64>,
+    /// Why it was cancelled.
+    pub cancellation_reason: Option<CancellationReason>,
+}
+
+/// One try to move a buyer's money.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Charge {
+    /// Position within the account.
+    pub seq: u64,
+    /// The PaymentIntent it belongs to.
+    pub intent: u64,
+    /// Milliseconds since 1970.
+    pub created_ms: i64,
+    /// Minor units authorised.
+    pub amount: i64,
+    /// Minor units captured.
+    pub amount_captured: i64,
+    /// Minor units given back.
+    pub amount_refunded: i64,
+    /// Of all its amounts.
+    pub currency: Currency,
+    /// The card charged.
+    pub card: Card,
+    /// Whether it was captured.
+    pub captured: bool,
+    /// Why it failed; `None` is a success.
+    pub decline: Option<Decline>,
+    /// What it did to the balance.
+    pub balance_transaction: Option<u64>,
+    /// Copied from the PaymentIntent.
+    pub metadata: Arc<Metadata>,
+    /// Copied from the PaymentIntent.
+    pub description: Option<Box<str>>,
+}
+
+/// Money given back.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Refund {
+    /// Position within the account.
+    pub seq: u64,
+    /// The charge given back.
+    pub charge: u64,
+    /// Its PaymentIntent.
+    pub intent: u64,
+    /// Milliseconds since 1970.
+    pub created_ms: i64,
+    /// Minor units.
+    pub amount: i64,
+    /// Of the amount.
+    pub currency: Currency,
+    /// Why.
+    pub reason: Option<RefundReason>,
+    /// Where it stands.
+    pub status: RefundStatus,
+    /// The merchant's own data.
+    pub metadata: Arc<Metadata>,
+    /// What it did to the balance.
+    pub balance_transaction: Option<u64>,
+    /// What its failure did to the balance.
+    pub failure_balance_transaction: Option<u64>,
+}
+
+/// What moved the balance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Source {
+    /// A captured charge.
+    #[serde(rename = "c")]
+    Charge(u64),
+    /// A refund.
+    #[serde(rename = "r")]
+    Refund(u64),
+    /// A refund that failed and came back.
+    #[serde(rename = "f")]
+    RefundFailure(u64),
+    /// A payout to the bank.
+    #[serde(rename = "p")]
+    Payout(u64),
+}
+
+/// One movement of the account's balance.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BalanceTransaction {
+    /// Position within the account.
+    pub seq: u64,
+    /// What moved it.
+    pub source: Source,
+    /// Minor units, negative when money leaves.
+    pub amount: i64,
+    /// Minor units kept by the PSP; net is amount less fee.
+    pub fee: i64,
+    /// Of amount and fee.
+    pub currency: Currency,
+    /// Milliseconds since 1970.
+    pub created_ms: i64,
+    /// When the money may be paid out.
+    pub available_ms: i64,
+}
+
+impl BalanceTransaction {
+    /// What is left of the amount after the fee, in minor units.
+    pub const fn net(&self) -> i64 {
+        self.amount.saturating_sub(self.fee)
+    }
+}
+
+/// Money sent to the merchant's bank.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Payout {
+    /// Position within the account.
+    pub seq: u64,
+    /// Minor units; negative when the merchant owes the PSP.
+    pub amount: i64,
+    /// Of the amount.
+    pub currency: Currency,
+    /// Milliseconds since 1970.
+    pub created_ms: i64,
+    /// The balance transactions it pays out, in order.
+    pub items: Arc<Vec<u64>>,
+    /// Its own balance transaction.
+    pub balance_transaction: u64,
+}

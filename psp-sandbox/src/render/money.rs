@@ -1,0 +1,162 @@
+//! Refunds, balance transactions, payouts and the account itself.
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::{Empty, Renderer, nulls, seconds};
+use crate::model::id::Kind;
+use crate::model::{BalanceTransaction, Payout, Refund, Source};
+
+/// A refund.
+pub struct RefundView<'a>(pub &'a Renderer<'a>, pub &'a Refund);
+
+impl Serialize for RefundView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(renderer, refund) = self;
+        let nonce = renderer.nonce;
+        let transaction = |seq: u64| nonce.id(Kind::BalanceTransaction, seq);
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("id", &nonce.id(Kind::Refund, refund.seq))?;
+        map.serialize_entry("object", "refund")?;
+        map.serialize_entry("amount", &refund.amount)?;
+        map.serialize_entry(
+            "balance_transaction",
+            &refund.balance_transaction.map(transaction),
+        )?;
+        map.serialize_entry("charge", &nonce.id(Kind::Charge, refund.charge))?;
+        map.serialize_entry("created", &seconds(refund.created_ms))?;
+        map.serialize_entry("currency", &refund.currency)?;
+        if let Some(failed) = refund.failure_balance_transaction {
+            map.serialize_entry("failure_balance_transaction", &transaction(failed))?;
+            map.serialize_entry("failure_reason", "expired_or_canceled_card")?;
+        }
+        map.serialize_entry("metadata", &refund.metadata)?;
+        map.serialize_entry("payment_intent", &nonce.id(Kind::Intent, refund.intent))?;
+        map.serialize_entry("reason", &refund.reason)?;
+        nulls(&mut map, &["receipt_number", "source_transfer_reversal"])?;
+        map.serialize_entry("status", &refund.status)?;
+        map.serialize_entry("transfer_reversal", &())?;
+        map.end()
+    }
+}
+
+/// A balance transaction.
+pub struct BalanceTransactionView<'a>(pub &'a Renderer<'a>, pub &'a BalanceTransaction);
+
+impl Serialize for BalanceTransactionView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(renderer, transaction) = self;
+        let nonce = renderer.nonce;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("id", &nonce.id(Kind::BalanceTransaction, transaction.seq))?;
+        map.serialize_entry("object", "balance_transaction")?;
+        map.serialize_entry("amount", &transaction.amount)?;
+        map.serialize_entry("available_on", &seconds(transaction.available_ms))?;
+        map.serialize_entry("balance_type", "payments")?;
+        map.serialize_entry("created", &seconds(transaction.created_ms))?;
+        map.serialize_entry("currency", &transaction.currency)?;
+        nulls(&mut map, &["description", "exchange_rate"])?;
+        map.serialize_entry("fee", &transaction.fee)?;
+        map.serialize_entry("fee_details", &FeeDetails(transaction))?;
+        map.serialize_entry("net", &transaction.net())?;
+        map.serialize_entry("reporting_category", reporting_category(transaction.source))?;
+        let source = match transaction.source {
+            Source::Charge(seq) => nonce.id(Kind::Charge, seq),
+            Source::Refund(seq) | Source::RefundFailure(seq) => nonce.id(Kind::Refund, seq),
+            Source::Payout(seq) => nonce.id(Kind::Payout, seq),
+        };
+        map.serialize_entry("source", &source)?;
+        map.serialize_entry("status", "available")?;
+        map.serialize_entry("type", reporting_category(transaction.source))?;
+        map.end()
+    }
+}
+
+/// What reports file a balance transaction under; its `type` is the same word for all we make.
+pub const fn reporting_category(source: Source) -> &'static str {
+    match source {
+        Source::Charge(_) => "charge",
+        Source::Refund(_) => "refund",
+        Source::RefundFailure(_) => "refund_failure",
+        Source::Payout(_) => "payout",
+    }
+}
+
+struct FeeDetails<'a>(&'a BalanceTransaction);
+
+impl Serialize for FeeDetails<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let fee = (self.0.fee != 0).then_some(Fee(self.0));
+        serializer.collect_seq(fee)
+    }
+}
+
+struct Fee<'a>(&'a BalanceTransaction);
+
+impl Serialize for Fee<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("amount", &self.0.fee)?;
+        map.serialize_entry("application", &())?;
+        map.serialize_entry("currency", &self.0.currency)?;
+        map.serialize_entry("description", "Stripe processing fees")?;
+        map.serialize_entry("type", "stripe_fee")?;
+        map.end()
+    }
+}
+
+/// A payout.
+pub struct PayoutView<'a>(pub &'a Renderer<'a>, pub &'a Payout);
+
+impl Serialize for PayoutView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(renderer, payout) = self;
+        let nonce = renderer.nonce;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("id", &nonce.id(Kind::Payout, payout.seq))?;
+        map.serialize_entry("object", "payout")?;
+        map.serialize_entry("amount", &payout.amount)?;
+        nulls(&mut map, &["application_fee", "application_fee_amount"])?;
+        map.serialize_entry("arrival_date", &seconds(payout.created_ms))?;
+        map.serialize_entry("automatic", &true)?;
+        let transaction = nonce.id(Kind::BalanceTransaction, payout.balance_transaction);
+        map.serialize_entry("balance_transaction", &transaction)?;
+        map.serialize_entry("created", &seconds(payout.created_ms))?;
+        map.serialize_entry("currency", &payout.currency)?;
+        map.serialize_entry("description", "STRIPE PAYOUT")?;
+        nulls(&mut map, &["destination", "failure_balance_transaction"])?;
+        nulls(&mut map, &["failure_code", "failure_message"])?;
+        map.serialize_entry("livemode", &renderer.livemode)?;
+        map.serialize_entry("metadata", &Empty)?;
+        map.serialize_entry("method", "standard")?;
+        nulls(&mut map, &["original_payout", "payout_method"])?;
+        map.serialize_entry("reconciliation_status", "completed")?;
+        map.serialize_entry("reversed_by", &())?;
+        map.serialize_entry("source_type", "card")?;
+        map.serialize_entry("statement_descriptor", &())?;
+        map.serialize_entry("status", "paid")?;
+        map.serialize_entry("trace_id", &())?;
+        map.serialize_entry("type", "bank_account")?;
+        map.end()
+    }
+}
+
+/// The account an API key belongs to.
+pub struct AccountView<'a>(pub &'a str);
+
+impl Serialize for AccountView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("id", self.0)?;
+        map.serialize_entry("object", "account")?;
+        nulls(&mut map, &["business_profile", "business_type"])?;
+        map.serialize_entry("charges_enabled", &true)?;
+        map.serialize_entry("country", "DE")?;
+        map.serialize_entry("default_currency", "eur")?;
+        map.serialize_entry("details_submitted", &true)?;
+        map.serialize_entry("email", &())?;
+        map.serialize_entry("metadata", &Empty)?;
+        map.serialize_entry("payouts_enabled", &true)?;
+        map.serialize_entry("type", "standard")?;
+        map.end()
+    }
+}
