@@ -25,43 +25,22 @@ impl Account {
         let owner = data.metadata().ok().map(|found| (found.uid(), found.gid()));
         if own != 0 {
             if let Some((owner, _)) = owner.filter(|(uid, _)| *uid != own) {
-                return Err(Error::OtherUser {
-                    folder: folder.to_owned(),
-                    owner,
-                });
+                return Err(Error::OtherUser { folder: folder.to_owned(), owner });
             }
             let gid = rustix::process::getegid().as_raw();
-            return Ok(Self {
-                name: format!("{own}"),
-                uid: own,
-                gid,
-                handed_over: false,
-            });
+            return Ok(Self { name: format!("{own}"), uid: own, gid, handed_over: false });
         }
         if let Some((uid, gid)) = owner.filter(|(uid, _)| *uid != 0) {
             let name = id(&["-un", &uid.to_string()]).unwrap_or_else(|| uid.to_string());
-            return Ok(Self {
-                name,
-                uid,
-                gid,
-                handed_over: true,
-            });
+            return Ok(Self { name, uid, gid, handed_over: true });
         }
-        ["postgres", "nobody"]
-            .into_iter()
-            .find_map(Self::named)
-            .ok_or(Error::NoAccount)
+        ["postgres", "nobody"].into_iter().find_map(Self::named).ok_or(Error::NoAccount)
     }
 
     fn named(name: &str) -> Option<Self> {
         let uid = id(&["-u", name])?.parse().ok()?;
         let gid = id(&["-g", name])?.parse().ok()?;
-        Some(Self {
-            name: name.to_owned(),
-            uid,
-            gid,
-            handed_over: true,
-        })
+        Some(Self { name: name.to_owned(), uid, gid, handed_over: true })
     }
 
     /// Makes `command` run as this account.
@@ -76,8 +55,7 @@ impl Account {
         if !self.handed_over {
             return Ok(());
         }
-        std::os::unix::fs::chown(path, Some(self.uid), Some(self.gid))
-            .map_err(Error::io("hand over", path))
+        std::os::unix::fs::chown(path, Some(self.uid), Some(self.gid)).map_err(Error::io("hand over", path))
     }
 
     /// Refuses a folder that this account cannot get to, naming the first folder on the way that stops it.
@@ -87,10 +65,7 @@ impl Account {
         }
         let mut way: Vec<&Path> = folder.ancestors().collect();
         way.reverse();
-        let barrier = way
-            .into_iter()
-            .find(|step| !self.enters(step))
-            .unwrap_or(folder);
+        let barrier = way.into_iter().find(|step| !self.enters(step)).unwrap_or(folder);
         Err(Error::NotReachable {
             folder: folder.to_owned(),
             barrier: barrier.to_owned(),
@@ -101,14 +76,8 @@ impl Account {
     /// Asks the system by trying: permissions may also come from lists that the mode does not show.
     fn enters(&self, folder: &Path) -> bool {
         let mut command = Command::new("/bin/sh");
-        command
-            .args(["-c", "cd -- \"$1\"", "sh"])
-            .arg(folder)
-            .current_dir("/");
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        command.args(["-c", "cd -- \"$1\"", "sh"]).arg(folder).current_dir("/");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         self.run(&mut command);
         command.status().is_ok_and(|status| status.success())
     }
@@ -116,11 +85,7 @@ impl Account {
 
 /// What the program `id` answers: it knows every source of accounts that the system is set up with.
 fn id(arguments: &[&str]) -> Option<String> {
-    let output = Command::new("id")
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .ok()?;
+    let output = Command::new("id").args(arguments).stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_owned())
 }
@@ -129,11 +94,7 @@ fn id(arguments: &[&str]) -> Option<String> {
 /// where the server's account can get to it, else under the user's data folder (`XDG_DATA_HOME`, or
 /// `~/.local/share`). Without a home: a hidden folder in the current one.
 pub fn default_folder(application: &str) -> PathBuf {
-    let absolute = |name: &str| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     if rustix::process::geteuid().is_root() {
         return Path::new("/var/lib").join(application).join("postgres");
     }

@@ -35,10 +35,7 @@ impl Binaries {
             Some(major) => format!("version {major}, which made the data folder"),
             None => format!("version {OLDEST} or newer"),
         };
-        Err(Error::BinariesNotFound {
-            wanted,
-            tried: tried.join("; "),
-        })
+        Err(Error::BinariesNotFound { wanted, tried: tried.join("; ") })
     }
 
     /// The path of one of the server's programs.
@@ -54,10 +51,7 @@ impl Binaries {
         }
         let major = version(&folder.join("postgres"))?;
         acceptable(major, wanted)?;
-        Ok(Self {
-            folder: folder.to_owned(),
-            major,
-        })
+        Ok(Self { folder: folder.to_owned(), major })
     }
 }
 
@@ -82,19 +76,12 @@ fn candidates() -> Vec<(&'static str, Option<PathBuf>)> {
     }
     found.extend(debian.into_iter().map(|folder| ("installed", Some(folder))));
     let path = std::env::var_os("PATH").unwrap_or_default();
-    found.push((
-        "PATH",
-        std::env::split_paths(&path).find(|dir| dir.join("initdb").is_file()),
-    ));
+    found.push(("PATH", std::env::split_paths(&path).find(|dir| dir.join("initdb").is_file())));
     found
 }
 
 fn pg_config() -> Option<PathBuf> {
-    let output = Command::new("pg_config")
-        .arg("--bindir")
-        .stdin(Stdio::null())
-        .output()
-        .ok()?;
+    let output = Command::new("pg_config").arg("--bindir").stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     (output.status.success() && !text.trim().is_empty()).then(|| PathBuf::from(text.trim()))
 }
@@ -104,14 +91,10 @@ fn debian_folders(root: &Path) -> Vec<PathBuf> {
     let Ok(entries) = root.read_dir() else {
         return Vec::new();
     };
-    let mut versions: Vec<u32> = entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .collect();
+    let mut versions: Vec<u32> =
+        entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
     versions.sort_unstable_by(|left, right| right.cmp(left));
-    versions
-        .into_iter()
-        .map(|version| root.join(version.to_string()).join("bin"))
-        .collect()
+    versions.into_iter().map(|version| root.join(version.to_string()).join("bin")).collect()
 }
 
 fn version(postgres: &Path) -> Result<u32, String> {
@@ -150,26 +133,18 @@ mod tests {
             std::fs::create_dir(root.path().join(name)).unwrap();
         }
         let found = debian_folders(root.path());
-        let expected: Vec<_> = ["16", "14", "9"]
-            .iter()
-            .map(|name| root.path().join(name).join("bin"))
-            .collect();
+        let expected: Vec<_> =
+            ["16", "14", "9"].iter().map(|name| root.path().join(name).join("bin")).collect();
         assert_eq!(found, expected);
     }
 
     #[test]
     fn a_version_that_cannot_be_used_is_refused_with_its_number() {
-        assert_eq!(
-            acceptable(13, None).unwrap_err(),
-            "version 13 is older than 14"
-        );
+        assert_eq!(acceptable(13, None).unwrap_err(), "version 13 is older than 14");
         assert_eq!(acceptable(15, Some(16)).unwrap_err(), "is version 15");
         acceptable(14, None).unwrap();
         acceptable(16, Some(16)).unwrap();
         let empty = tempfile::tempdir().unwrap();
-        assert_eq!(
-            Binaries::probe(empty.path(), None).unwrap_err(),
-            "no initdb in it"
-        );
+        assert_eq!(Binaries::probe(empty.path(), None).unwrap_err(), "no initdb in it");
     }
 }

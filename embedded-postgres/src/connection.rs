@@ -46,9 +46,7 @@ impl Connection {
 fn encoded(text: &str, keep_slashes: bool) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
-        let plain = byte.is_ascii_alphanumeric()
-            || b"-._~".contains(&byte)
-            || (keep_slashes && byte == b'/');
+        let plain = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || (keep_slashes && byte == b'/');
         if plain {
             out.push(char::from(byte));
         } else {

@@ -84,10 +84,7 @@ impl Folder {
                 // Without it the message only lacks the process id.
                 let _ = file.read_to_string(&mut text);
                 let pid = text.trim().parse().ok();
-                return Err(Error::InUse {
-                    folder: self.0.clone(),
-                    pid,
-                });
+                return Err(Error::InUse { folder: self.0.clone(), pid });
             }
             Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
         }
@@ -104,11 +101,7 @@ impl Folder {
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
         }
-        let mode = if rustix::process::geteuid().is_root() {
-            0o711
-        } else {
-            0o700
-        };
+        let mode = if rustix::process::geteuid().is_root() { 0o711 } else { 0o700 };
         match DirBuilder::new().mode(mode).create(path) {
             // The umask may have taken bits away.
             Ok(()) => return set_mode(path, mode),
@@ -122,36 +115,22 @@ impl Folder {
         if self.lock_file().exists() {
             return Ok(());
         }
-        Err(Error::NotOurs {
-            folder: path.clone(),
-        })
+        Err(Error::NotOurs { folder: path.clone() })
     }
 
     /// The version of PostgreSQL that made the cluster, where there is one.
     pub(crate) fn cluster_version(&self) -> Option<u32> {
-        std::fs::read_to_string(self.data().join("PG_VERSION"))
-            .ok()?
-            .trim()
-            .parse()
-            .ok()
+        std::fs::read_to_string(self.data().join("PG_VERSION")).ok()?.trim().parse().ok()
     }
 
     /// The log, to append to.
     pub(crate) fn open_log(&self) -> Result<File, Error> {
         let path = self.log();
-        if path
-            .metadata()
-            .is_ok_and(|found| found.len() > LARGEST_LOG_BYTES)
-        {
+        if path.metadata().is_ok_and(|found| found.len() > LARGEST_LOG_BYTES) {
             let aside = self.0.join("server.log.1");
             std::fs::rename(&path, &aside).map_err(Error::io("rename", &path))?;
         }
-        OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(Error::io("open", &path))
+        OpenOptions::new().append(true).create(true).mode(0o600).open(&path).map_err(Error::io("open", &path))
     }
 
     /// The end of the log.
@@ -185,8 +164,7 @@ impl Folder {
             .map_err(Error::io("create a folder in", &temporary))?
             .keep();
         let note = self.socket_note();
-        std::fs::write(&note, short.as_os_str().as_encoded_bytes())
-            .map_err(Error::io("write", &note))?;
+        std::fs::write(&note, short.as_os_str().as_encoded_bytes()).map_err(Error::io("write", &note))?;
         account.own(&short)?;
         account.check_reach(&short)?;
         Ok(short)
@@ -260,9 +238,7 @@ mod tests {
         let folder = Folder::at(&root.path().join("a/b")).unwrap();
         let first = folder.lock().unwrap();
         let refusal = folder.lock().unwrap_err();
-        assert!(
-            matches!(refusal, Error::InUse { pid: Some(pid), .. } if pid == std::process::id())
-        );
+        assert!(matches!(refusal, Error::InUse { pid: Some(pid), .. } if pid == std::process::id()));
         drop(first);
         folder.lock().unwrap();
     }
@@ -271,10 +247,7 @@ mod tests {
     fn only_short_plain_paths_hold_a_socket() {
         assert!(fits_a_socket(Path::new("/var/lib/payonce/postgres/socket")));
         assert!(!fits_a_socket(Path::new("/a,b")));
-        let longest = format!(
-            "/{}",
-            "x".repeat(LONGEST_SOCKET_PATH - 1 - "/.s.PGSQL.5432".len())
-        );
+        let longest = format!("/{}", "x".repeat(LONGEST_SOCKET_PATH - 1 - "/.s.PGSQL.5432".len()));
         assert!(fits_a_socket(Path::new(&longest)));
         assert!(!fits_a_socket(Path::new(&format!("{longest}x"))));
     }

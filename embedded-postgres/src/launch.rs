@@ -29,18 +29,9 @@ pub(crate) fn create_cluster(
     private_dir(&unfinished, account)?;
     tracing::info!(folder = %folder.path().display(), version = binaries.major, "making a database cluster");
     let initdb = binaries.program("initdb");
-    let mut command =
-        dies_with_its_parent(&initdb, "KILL").unwrap_or_else(|| Command::new(&initdb));
-    command
-        .arg("-D")
-        .arg(&unfinished)
-        .arg(format!("--username={SUPERUSER}"));
-    command.args([
-        "--encoding=UTF8",
-        "--locale=C",
-        "--data-checksums",
-        "--no-instructions",
-    ]);
+    let mut command = dies_with_its_parent(&initdb, "KILL").unwrap_or_else(|| Command::new(&initdb));
+    command.arg("-D").arg(&unfinished).arg(format!("--username={SUPERUSER}"));
+    command.args(["--encoding=UTF8", "--locale=C", "--data-checksums", "--no-instructions"]);
     command.args(["--auth-local=trust", "--auth-host=reject"]);
     if options.durability == Durability::Throwaway {
         command.arg("--no-sync");
@@ -72,9 +63,7 @@ pub(crate) fn spawn(
     }
     prepare(&mut command, account);
     let log = folder.open_log()?;
-    command
-        .stdout(log.try_clone().map_err(Error::io("open", &folder.log()))?)
-        .stderr(log);
+    command.stdout(log.try_clone().map_err(Error::io("open", &folder.log()))?).stderr(log);
     // A Ctrl-C at the terminal is for the owner, who stops the server when it needs it no more.
     command.process_group(0);
     let server = Supervised::spawn(command).map_err(Error::io("start", &postgres))?;
@@ -85,19 +74,9 @@ pub(crate) fn spawn(
 /// A shell that stops the server once our end of its standard input closes, as it does when we die.
 fn watch(server: &Supervised) -> Result<Supervised, Error> {
     let mut command = Command::new("/bin/sh");
-    command.args([
-        "-c",
-        "trap '' INT TERM HUP; read -r _; kill -INT \"$1\"",
-        "sh",
-    ]);
-    command
-        .arg(server.id().to_string())
-        .current_dir("/")
-        .process_group(0);
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    command.args(["-c", "trap '' INT TERM HUP; read -r _; kill -INT \"$1\"", "sh"]);
+    command.arg(server.id().to_string()).current_dir("/").process_group(0);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     Supervised::spawn(command).map_err(Error::io("start", Path::new("/bin/sh")))
 }
 
@@ -114,18 +93,9 @@ fn settings(options: &Options, socket_dir: &Path) -> Vec<(String, String)> {
     ]
     .map(owned)
     .into();
-    let durable = if options.durability == Durability::Durable {
-        "on"
-    } else {
-        "off"
-    };
-    settings.extend(
-        ["fsync", "synchronous_commit", "full_page_writes"].map(|name| owned((name, durable))),
-    );
-    settings.push((
-        "max_connections".to_owned(),
-        options.max_connections.to_string(),
-    ));
+    let durable = if options.durability == Durability::Durable { "on" } else { "off" };
+    settings.extend(["fsync", "synchronous_commit", "full_page_writes"].map(|name| owned((name, durable))));
+    settings.push(("max_connections".to_owned(), options.max_connections.to_string()));
     settings.extend(options.settings.iter().cloned());
     let quoted = format!("\"{}\"", socket_dir.display());
     settings.extend([
@@ -140,12 +110,7 @@ fn settings(options: &Options, socket_dir: &Path) -> Vec<(String, String)> {
 /// An environment that changes nothing: variables such as PGPORT or TZ would.
 fn prepare(command: &mut Command, account: &Account) {
     account.run(command);
-    command
-        .env_clear()
-        .env("LC_ALL", "C")
-        .env("TZ", "UTC")
-        .current_dir("/")
-        .stdin(Stdio::null());
+    command.env_clear().env("LC_ALL", "C").env("TZ", "UTC").current_dir("/").stdin(Stdio::null());
     for kept in ["PATH", "LD_LIBRARY_PATH"] {
         if let Some(value) = std::env::var_os(kept) {
             command.env(kept, value);

@@ -27,10 +27,7 @@ impl PidFile {
     pub(crate) fn read(data: &Path) -> Option<Self> {
         let text = std::fs::read_to_string(data.join("postmaster.pid")).ok()?;
         let pid = text.lines().next()?.trim().parse().ok()?;
-        let ready = text
-            .lines()
-            .nth(7)
-            .is_some_and(|state| state.trim() == "ready");
+        let ready = text.lines().nth(7).is_some_and(|state| state.trim() == "ready");
         Some(Self { pid, ready })
     }
 }
@@ -55,16 +52,9 @@ fn stop_in(data: &Path) -> Result<(), Error> {
         };
         let waited = began.elapsed();
         if waited > FAST + IMMEDIATE {
-            return Err(Error::PredecessorStays {
-                folder: data.to_owned(),
-                pid: first,
-            });
+            return Err(Error::PredecessorStays { folder: data.to_owned(), pid: first });
         }
-        let signal = if waited > FAST {
-            Signal::QUIT
-        } else {
-            Signal::INT
-        };
+        let signal = if waited > FAST { Signal::QUIT } else { Signal::INT };
         if asked != Some(signal) {
             asked = Some(signal);
             tracing::info!(
@@ -79,9 +69,7 @@ fn stop_in(data: &Path) -> Result<(), Error> {
 
 /// Signals the server alone, as it takes its workers with it; workers without a server are signalled themselves.
 fn ask(data: &Path, processes: &[u32], signal: Signal) {
-    let server = PidFile::read(data)
-        .map(|file| file.pid)
-        .filter(|pid| processes.contains(pid));
+    let server = PidFile::read(data).map(|file| file.pid).filter(|pid| processes.contains(pid));
     let whom = match &server {
         Some(pid) => std::slice::from_ref(pid),
         None => processes,
@@ -99,10 +87,7 @@ fn ask(data: &Path, processes: &[u32], signal: Signal) {
 fn remove_misleading_pid_file(data: &Path) {
     let taken = |file: &PidFile| Path::new("/proc").join(file.pid.to_string()).exists();
     if let Some(file) = PidFile::read(data).filter(taken) {
-        tracing::info!(
-            pid = file.pid,
-            "removing the pid file of a server that is gone"
-        );
+        tracing::info!(pid = file.pid, "removing the pid file of a server that is gone");
         // If it stays, the server says so in its log.
         let _ = std::fs::remove_file(data.join("postmaster.pid"));
     }
@@ -118,18 +103,15 @@ pub(crate) fn working_in(data: &Path) -> Vec<u32> {
     };
     let is_ours = |pid: &u32| {
         let process = Path::new("/proc").join(pid.to_string());
-        let is_postgres = std::fs::read_to_string(process.join("comm"))
-            .is_ok_and(|name| name.trim_end() == "postgres");
+        let is_postgres =
+            std::fs::read_to_string(process.join("comm")).is_ok_and(|name| name.trim_end() == "postgres");
         is_postgres
             && process
                 .join("cwd")
                 .metadata()
                 .is_ok_and(|cwd| (cwd.dev(), cwd.ino()) == (cluster.dev(), cluster.ino()))
     };
-    entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(is_ours)
-        .collect()
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter(is_ours).collect()
 }
 
 #[cfg(test)]

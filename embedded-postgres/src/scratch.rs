@@ -53,9 +53,9 @@ fn remove_abandoned(parent: &Path) {
     };
     for entry in entries.flatten() {
         let maker = entry.file_name().to_str().and_then(maker);
-        let ours = entry.metadata().is_ok_and(|found| {
-            found.is_dir() && found.uid() == rustix::process::geteuid().as_raw()
-        });
+        let ours = entry
+            .metadata()
+            .is_ok_and(|found| found.is_dir() && found.uid() == rustix::process::geteuid().as_raw());
         let abandoned = maker.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists());
         if ours
             && abandoned
@@ -93,9 +93,7 @@ mod tests {
     fn folders_of_dead_processes_are_removed_and_others_kept() {
         let parent = tempfile::tempdir().unwrap();
         let dead = parent.path().join(format!("{PREFIX}4194999-abc")); // beyond the largest process id
-        let living = parent
-            .path()
-            .join(format!("{PREFIX}{}-abc", std::process::id()));
+        let living = parent.path().join(format!("{PREFIX}{}-abc", std::process::id()));
         let other = parent.path().join("payonce-postgres");
         let held = parent.path().join(format!("{PREFIX}4194998-abc"));
         for folder in [&dead, &living, &other, &held] {

@@ -112,15 +112,7 @@ impl EmbeddedPostgres {
         let socket_dir = folder.prepare_socket_dir(&account)?;
         let (server, watcher) = launch::spawn(&folder, &account, &binaries, options, &socket_dir)?;
         let connection = Connection::new(socket_dir);
-        let started = Self {
-            folder,
-            connection,
-            binaries,
-            server,
-            watcher,
-            stopped: false,
-            _lock: lock,
-        };
+        let started = Self { folder, connection, binaries, server, watcher, stopped: false, _lock: lock };
         started.wait_until_ready(options.start_timeout)?;
         tracing::info!(
             folder = %started.folder.path().display(), version = started.binaries.major,
@@ -164,9 +156,7 @@ impl EmbeddedPostgres {
             .is_some_and(|file| predecessor::working_in(&data).contains(&file.pid));
         match ready {
             true => Ok(Connection::new(folder.socket_dir())),
-            false => Err(Error::NotRunning {
-                folder: folder.path().to_owned(),
-            }),
+            false => Err(Error::NotRunning { folder: folder.path().to_owned() }),
         }
     }
 
@@ -211,27 +201,14 @@ impl EmbeddedPostgres {
         let script = format!("{create} WHERE NOT EXISTS ({exists}) \\gexec\n");
         let program = self.program("psql");
         let mut psql = Command::new(&program);
-        psql.args([
-            "-X",
-            "-q",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-v",
-            &format!("name={name}"),
-        ]);
+        psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-v", &format!("name={name}")]);
         psql.args(["-d", &self.superuser_url("postgres")]);
-        psql.stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        psql.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = psql.spawn().map_err(Error::io("start", &program))?;
         if let Some(mut input) = child.stdin.take() {
-            input
-                .write_all(script.as_bytes())
-                .map_err(Error::io("write to", &program))?;
+            input.write_all(script.as_bytes()).map_err(Error::io("write to", &program))?;
         }
-        let output = child
-            .wait_with_output()
-            .map_err(Error::io("wait for", &program))?;
+        let output = child.wait_with_output().map_err(Error::io("wait for", &program))?;
         launch::succeeded("psql", &output)
     }
 
@@ -263,14 +240,7 @@ impl EmbeddedPostgres {
         }
         self.folder.remove_short_socket_dir();
         let folder = self.folder.path().to_owned();
-        if ended {
-            Ok(())
-        } else {
-            Err(Error::DidNotStop {
-                folder,
-                seconds: STOP_PATIENCE.as_secs(),
-            })
-        }
+        if ended { Ok(()) } else { Err(Error::DidNotStop { folder, seconds: STOP_PATIENCE.as_secs() }) }
     }
 
     fn signal(&self, signal: Signal) -> Result<(), Error> {

@@ -20,10 +20,7 @@ pub fn dies_with_its_parent(program: impl AsRef<OsStr>, signal: &str) -> Option<
     let supported = *SUPPORTED.get_or_init(|| {
         let mut probe = Command::new("setpriv");
         probe.args(["--pdeathsig", "INT", "true"]);
-        probe
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        probe.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         probe.status().is_ok_and(|status| status.success())
     });
     if !supported {
@@ -64,21 +61,15 @@ impl Supervised {
         let exit = Arc::new(Exit::default());
         let (started, start) = mpsc::channel();
         let theirs = Arc::clone(&exit);
-        let waiter = std::thread::Builder::new()
-            .name("child".to_owned())
-            .spawn(move || {
-                match command.spawn() {
-                    Ok(child) => wait_for(child, &started, &theirs),
-                    // The receiver waits for exactly one message.
-                    Err(error) => drop(started.send(Err(error))),
-                }
-            })?;
+        let waiter = std::thread::Builder::new().name("child".to_owned()).spawn(move || {
+            match command.spawn() {
+                Ok(child) => wait_for(child, &started, &theirs),
+                // The receiver waits for exactly one message.
+                Err(error) => drop(started.send(Err(error))),
+            }
+        })?;
         let pid = start.recv().map_err(io::Error::other)??;
-        Ok(Self {
-            pid,
-            exit,
-            waiter: Some(waiter),
-        })
+        Ok(Self { pid, exit, waiter: Some(waiter) })
     }
 
     /// The child's process id.
@@ -88,11 +79,7 @@ impl Supervised {
 
     /// How the child ended, if it has.
     pub fn exit_status(&self) -> Option<ExitStatus> {
-        *self
-            .exit
-            .status
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        *self.exit.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends a signal, unless the child has ended already.
@@ -100,11 +87,7 @@ impl Supervised {
     /// # Errors
     /// What the system says when it refuses.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
-        let status = self
-            .exit
-            .status
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let status = self.exit.status.lock().unwrap_or_else(PoisonError::into_inner);
         match *status {
             Some(_) => Ok(()),
             None => Ok(rustix::process::kill_process(self.pid, signal)?),
@@ -113,15 +96,8 @@ impl Supervised {
 
     /// Waits for the child's end, at most so long.
     pub fn wait_timeout(&self, patience: Duration) -> Option<ExitStatus> {
-        let status = self
-            .exit
-            .status
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let waited = self
-            .exit
-            .changed
-            .wait_timeout_while(status, patience, |status| status.is_none());
+        let status = self.exit.status.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.exit.changed.wait_timeout_while(status, patience, |status| status.is_none());
         *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
@@ -131,12 +107,9 @@ impl Supervised {
     /// When the thread that waits for it failed.
     pub fn wait(mut self) -> io::Result<ExitStatus> {
         if let Some(waiter) = self.waiter.take() {
-            waiter
-                .join()
-                .map_err(|_| io::Error::other("the waiting thread panicked"))?;
+            waiter.join().map_err(|_| io::Error::other("the waiting thread panicked"))?;
         }
-        self.exit_status()
-            .ok_or_else(|| io::Error::other("the child's exit status is not known"))
+        self.exit_status().ok_or_else(|| io::Error::other("the child's exit status is not known"))
     }
 }
 
@@ -145,17 +118,12 @@ fn wait_for(mut child: Child, started: &Sender<io::Result<Pid>>, exit: &Exit) {
     // The receiver waits for exactly one message.
     let _ = started.send(Ok(pid));
     // Wait without reaping, so that the id stays taken until the lock is held.
-    while let Err(rustix::io::Errno::INTR) = rustix::process::waitid(
-        WaitId::Pid(pid),
-        WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
-    ) {}
+    while let Err(rustix::io::Errno::INTR) =
+        rustix::process::waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)
+    {}
     let mut status = exit.status.lock().unwrap_or_else(PoisonError::into_inner);
     // An end that cannot be learnt (the parent may have been started with its children's ends ignored) counts as failed.
-    *status = Some(
-        child
-            .wait()
-            .unwrap_or_else(|_| ExitStatus::from_raw(255 << 8)),
-    );
+    *status = Some(child.wait().unwrap_or_else(|_| ExitStatus::from_raw(255 << 8)));
     exit.changed.notify_all();
 }
 

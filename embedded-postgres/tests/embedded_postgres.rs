@@ -1,9 +1,6 @@
 //! The server's life as its owner and others see it, with real servers and real owner processes.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "helpers of tests are outside of what clippy takes for a test"
-)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests are outside of what clippy takes for a test")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
@@ -40,15 +37,8 @@ fn skipped(what: &str, reason: &str) {
 
 fn psql(url: &str, statement: &str) -> String {
     let mut command = Command::new("psql");
-    let output = command
-        .args(["-XAtqd", url, "-c", statement])
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = command.args(["-XAtqd", url, "-c", statement]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
@@ -56,10 +46,7 @@ fn psql(url: &str, statement: &str) -> String {
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while !holds() {
-        assert!(
-            began.elapsed() < Duration::from_secs(60),
-            "waited in vain until {what}"
-        );
+        assert!(began.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
         std::thread::park_timeout(Duration::from_millis(10));
     }
 }
@@ -79,17 +66,12 @@ fn runs(pid: u32) -> bool {
 /// `with-postgres` as the owner of the folder, with a command that waits; returns once the server answers.
 fn owner(folder: &Path, prepare: impl FnOnce(&mut Command)) -> Child {
     let mut command = Command::new(WITH_POSTGRES);
-    command
-        .arg("--folder")
-        .arg(folder)
-        .args(["--", "/bin/sh", "-c", "echo ready; read -r _"]);
+    command.arg("--folder").arg(folder).args(["--", "/bin/sh", "-c", "echo ready; read -r _"]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     prepare(&mut command);
     let mut child = command.spawn().unwrap();
     let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "ready\n");
     child
 }
@@ -130,13 +112,7 @@ fn what_was_committed_survives_a_restart_and_nothing_listens_on_a_port() {
 
     let second = EmbeddedPostgres::start(&options).unwrap();
     second.ensure_database("shop's \"own\"").unwrap();
-    assert_eq!(
-        psql(
-            &second.superuser_url("shop's \"own\""),
-            "SELECT answer FROM kept"
-        ),
-        "42"
-    );
+    assert_eq!(psql(&second.superuser_url("shop's \"own\""), "SELECT answer FROM kept"), "42");
 }
 
 #[test]
@@ -145,12 +121,7 @@ fn only_the_servers_account_may_enter_the_socket_and_the_data() {
     let folder = root.path().join("postgres");
     let server = EmbeddedPostgres::start(&throwaway(&folder)).unwrap();
     for private in [server.socket_dir(), &folder.join("data")] {
-        assert_eq!(
-            private.metadata().unwrap().mode() & 0o777,
-            0o700,
-            "{}",
-            private.display()
-        );
+        assert_eq!(private.metadata().unwrap().mode() & 0o777, 0o700, "{}", private.display());
     }
     assert_ne!(server.socket_dir().metadata().unwrap().uid(), 0);
 }
@@ -167,10 +138,7 @@ fn a_second_owner_is_refused_and_may_join() {
     let message = refusal.to_string();
     assert!(matches!(refusal, Error::InUse { pid: Some(pid), .. } if pid == std::process::id()));
     assert!(message.contains(root.path().to_str().unwrap()), "{message}");
-    assert!(
-        message.contains(&format!("process {}", std::process::id())),
-        "{message}"
-    );
+    assert!(message.contains(&format!("process {}", std::process::id())), "{message}");
 
     let joined = EmbeddedPostgres::connect_info(root.path()).unwrap();
     assert_eq!(&joined, first.connection());
@@ -180,10 +148,7 @@ fn a_second_owner_is_refused_and_may_join() {
     drop(session);
     assert_eq!(psql(&first.superuser_url("postgres"), "SELECT 1"), "1");
     first.shutdown().unwrap();
-    assert!(matches!(
-        EmbeddedPostgres::start_or_join(&options).unwrap(),
-        Session::Own(_)
-    ));
+    assert!(matches!(EmbeddedPostgres::start_or_join(&options).unwrap(), Session::Own(_)));
 }
 
 #[test]
@@ -191,9 +156,7 @@ fn a_killed_owner_takes_its_server_along_cleanly() {
     let root = scratch();
     let folder = root.path().join("postgres");
     let child = owner(&folder, |_| ());
-    let url = EmbeddedPostgres::connect_info(&folder)
-        .unwrap()
-        .superuser_url("payonce");
+    let url = EmbeddedPostgres::connect_info(&folder).unwrap().superuser_url("payonce");
     psql(&url, "CREATE TABLE kept AS SELECT 42 AS answer");
     let pid = server_pid(&folder);
     kill(child);
@@ -202,10 +165,7 @@ fn a_killed_owner_takes_its_server_along_cleanly() {
     assert!(log.contains("received fast shutdown request"), "{log}");
     assert!(log.contains("database system is shut down"), "{log}");
     let next = EmbeddedPostgres::start(&throwaway(&folder)).unwrap();
-    assert_eq!(
-        psql(&next.superuser_url("payonce"), "SELECT answer FROM kept"),
-        "42"
-    );
+    assert_eq!(psql(&next.superuser_url("payonce"), "SELECT answer FROM kept"), "42");
 }
 
 #[test]
@@ -219,11 +179,7 @@ fn a_new_owner_waits_for_the_server_of_a_killed_one() {
     let next = EmbeddedPostgres::start(&throwaway(&folder)).unwrap();
     assert_eq!(psql(&next.superuser_url("payonce"), "SELECT 1"), "1");
     let log = std::fs::read_to_string(folder.join("server.log")).unwrap();
-    assert_eq!(
-        log.matches("received fast shutdown request").count(),
-        3,
-        "{log}"
-    );
+    assert_eq!(log.matches("received fast shutdown request").count(), 3, "{log}");
     assert!(!log.contains("was not properly shut down"), "{log}");
 }
 
@@ -251,10 +207,7 @@ fn without_setpriv_a_watcher_stops_the_server_of_a_killed_owner() {
 
 fn which(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap();
-    std::env::split_paths(&path)
-        .map(|dir| dir.join(name))
-        .find(|file| file.is_file())
-        .unwrap()
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file()).unwrap()
 }
 
 #[test]
@@ -267,32 +220,17 @@ fn an_orphaned_server_is_stopped_before_a_new_one_starts() {
 
     let data = folder.join("data").metadata().unwrap();
     let mut command = Command::new(postgres);
-    command
-        .arg("-D")
-        .arg(folder.join("data"))
-        .args(["-c", "listen_addresses=", "-c"]);
-    command.arg(format!(
-        "unix_socket_directories={}",
-        folder.join("socket").display()
-    ));
-    command
-        .current_dir("/")
-        .env_remove("PGPORT")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    command.arg("-D").arg(folder.join("data")).args(["-c", "listen_addresses=", "-c"]);
+    command.arg(format!("unix_socket_directories={}", folder.join("socket").display()));
+    command.current_dir("/").env_remove("PGPORT").stdout(Stdio::null()).stderr(Stdio::null());
     if is_root() {
         command.uid(data.uid()).gid(data.gid());
     }
     let mut orphan = command.spawn().unwrap();
-    until("it runs", || {
-        EmbeddedPostgres::connect_info(&folder).is_ok()
-    });
+    until("it runs", || EmbeddedPostgres::connect_info(&folder).is_ok());
 
     let next = EmbeddedPostgres::start(&throwaway(&folder)).unwrap();
-    assert!(
-        orphan.wait().unwrap().success(),
-        "it was not stopped in order"
-    );
+    assert!(orphan.wait().unwrap().success(), "it was not stopped in order");
     assert_ne!(next.server().id(), orphan.id());
     assert_eq!(psql(&next.superuser_url("postgres"), "SELECT 1"), "1");
 }
@@ -303,12 +241,7 @@ fn what_a_killed_server_leaves_does_not_keep_a_new_one_from_starting() {
     let folder = root.path().join("postgres");
     let server = EmbeddedPostgres::start(&throwaway(&folder)).unwrap();
     server.server().signal(Signal::KILL).unwrap();
-    assert!(
-        server
-            .server()
-            .wait_timeout(Duration::from_secs(60))
-            .is_some()
-    );
+    assert!(server.server().wait_timeout(Duration::from_secs(60)).is_some());
     drop(server);
     let pid_file = folder.join("data/postmaster.pid");
     assert!(pid_file.exists());
@@ -322,18 +255,11 @@ fn what_a_killed_server_leaves_does_not_keep_a_new_one_from_starting() {
         stranger.uid(data.uid()).gid(data.gid());
     }
     let mut stranger = stranger.arg("1000").spawn().unwrap();
-    let text = format!(
-        "{}\n{}\n1700000000\n5432\n\n\n\nready\n",
-        stranger.id(),
-        folder.display()
-    );
+    let text = format!("{}\n{}\n1700000000\n5432\n\n\n\nready\n", stranger.id(), folder.display());
     std::fs::write(&pid_file, text).unwrap();
     let server = EmbeddedPostgres::start(&throwaway(&folder)).unwrap();
     assert_eq!(psql(&server.superuser_url("postgres"), "SELECT 1"), "1");
-    assert!(
-        stranger.try_wait().unwrap().is_none(),
-        "a stranger was signalled"
-    );
+    assert!(stranger.try_wait().unwrap().is_none(), "a stranger was signalled");
     kill(stranger);
 }
 
@@ -371,38 +297,23 @@ fn a_long_or_odd_path_is_no_obstacle() {
 fn a_failed_start_shows_the_end_of_the_servers_log_and_frees_the_folder() {
     let root = scratch();
     let mut options = throwaway(root.path());
-    options
-        .settings
-        .push(("shared_buffers".to_owned(), "a lot".to_owned()));
+    options.settings.push(("shared_buffers".to_owned(), "a lot".to_owned()));
     let message = EmbeddedPostgres::start(&options).unwrap_err().to_string();
-    assert!(
-        message.contains("invalid value for parameter \"shared_buffers\""),
-        "{message}"
-    );
+    assert!(message.contains("invalid value for parameter \"shared_buffers\""), "{message}");
     options.settings.clear();
-    EmbeddedPostgres::start(&options)
-        .unwrap()
-        .shutdown()
-        .unwrap();
+    EmbeddedPostgres::start(&options).unwrap().shutdown().unwrap();
 }
 
 #[test]
 fn settings_are_the_callers_but_never_open_a_port() {
     let root = scratch();
     let mut options = throwaway(root.path());
-    for (name, value) in [
-        ("work_mem", "7MB"),
-        ("jit", "on"),
-        ("listen_addresses", "*"),
-    ] {
+    for (name, value) in [("work_mem", "7MB"), ("jit", "on"), ("listen_addresses", "*")] {
         options.settings.push((name.to_owned(), value.to_owned()));
     }
     let server = EmbeddedPostgres::start(&options).unwrap();
     let shown = |name| psql(&server.superuser_url("postgres"), &format!("SHOW {name}"));
-    assert_eq!(
-        [shown("work_mem"), shown("jit"), shown("listen_addresses")],
-        ["7MB", "on", ""]
-    );
+    assert_eq!([shown("work_mem"), shown("jit"), shown("listen_addresses")], ["7MB", "on", ""]);
 }
 
 #[test]
@@ -411,30 +322,20 @@ fn a_cluster_of_a_version_that_is_not_installed_is_refused_with_both_versions() 
     let server = EmbeddedPostgres::start(&throwaway(root.path())).unwrap();
     server.shutdown().unwrap();
     std::fs::write(root.path().join("data/PG_VERSION"), "999\n").unwrap();
-    let message = EmbeddedPostgres::start(&throwaway(root.path()))
-        .unwrap_err()
-        .to_string();
-    assert!(
-        message.contains("version 999, which made the data folder"),
-        "{message}"
-    );
+    let message = EmbeddedPostgres::start(&throwaway(root.path())).unwrap_err().to_string();
+    assert!(message.contains("version 999, which made the data folder"), "{message}");
     assert!(message.contains("is version 1"), "{message}");
 }
 
 #[test]
 fn as_root_a_folder_that_the_servers_account_cannot_enter_is_refused_by_name() {
     if !is_root() {
-        return skipped(
-            "a folder out of reach",
-            "only root runs the server as another account",
-        );
+        return skipped("a folder out of reach", "only root runs the server as another account");
     }
     let root = tempfile::tempdir().unwrap();
     std::fs::set_permissions(root.path(), PermissionsExt::from_mode(0o700)).unwrap();
     let folder = root.path().join("sub/postgres");
-    let message = EmbeddedPostgres::start(&throwaway(&folder))
-        .unwrap_err()
-        .to_string();
+    let message = EmbeddedPostgres::start(&throwaway(&folder)).unwrap_err().to_string();
     let barrier = format!("who may not enter {}, ", root.path().display());
     assert!(message.contains(&barrier), "{message}");
     assert!(message.contains(folder.to_str().unwrap()), "{message}");
@@ -443,44 +344,20 @@ fn as_root_a_folder_that_the_servers_account_cannot_enter_is_refused_by_name() {
 #[test]
 fn an_ordinary_user_starts_a_server_of_its_own() {
     if !is_root() {
-        return skipped(
-            "a server as an ordinary user",
-            "the other tests run as one already",
-        );
+        return skipped("a server as an ordinary user", "the other tests run as one already");
     }
     let root = scratch();
     let program = root.path().join("with-postgres");
     // By another process: a program that any fork of ours still holds open for writing cannot be run.
-    assert!(
-        Command::new("cp")
-            .arg(WITH_POSTGRES)
-            .arg(&program)
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(Command::new("cp").arg(WITH_POSTGRES).arg(&program).status().unwrap().success());
     let home = root.path().join("home");
     std::fs::create_dir(&home).unwrap();
     std::os::unix::fs::chown(&home, Some(65534), Some(65534)).unwrap();
     let mut command = Command::new(&program);
-    command
-        .uid(65534)
-        .gid(65534)
-        .current_dir(&home)
-        .env("TMPDIR", &home)
-        .env("HOME", &home);
-    command.args([
-        "--",
-        "sh",
-        "-c",
-        "psql -XAtqd \"$DATABASE_URL\" -c 'SELECT 6 * 7'",
-    ]);
+    command.uid(65534).gid(65534).current_dir(&home).env("TMPDIR", &home).env("HOME", &home);
+    command.args(["--", "sh", "-c", "psql -XAtqd \"$DATABASE_URL\" -c 'SELECT 6 * 7'"]);
     let output = command.output().unwrap();
-    assert_eq!(
-        String::from_utf8_lossy(&output.stdout),
-        "42\n",
-        "{output:?}"
-    );
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "42\n", "{output:?}");
     assert!(output.status.success());
     assert_eq!(home.read_dir().unwrap().count(), 0);
 }
@@ -490,15 +367,10 @@ fn with_postgres_ends_as_its_command_did_and_leaves_nothing() {
     let temporary = scratch();
     let run = |script: &str| {
         let mut command = Command::new(WITH_POSTGRES);
-        command
-            .args(["--", "sh", "-c", script])
-            .env("TMPDIR", temporary.path());
+        command.args(["--", "sh", "-c", script]).env("TMPDIR", temporary.path());
         let output = command.output().unwrap();
         assert_eq!(temporary.path().read_dir().unwrap().count(), 0);
-        (
-            output.status.code(),
-            String::from_utf8(output.stdout).unwrap(),
-        )
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
     };
     let tables = "psql -XAtqd \"$DATABASE_URL\" -c 'SELECT current_database()'";
     assert_eq!(run(tables), (Some(0), "payonce\n".to_owned()));
@@ -525,16 +397,11 @@ fn with_postgres_passes_a_signal_on_and_stops_in_order() {
 fn the_next_with_postgres_removes_what_a_killed_one_left() {
     let temporary = scratch();
     let mut command = Command::new(WITH_POSTGRES);
-    command
-        .env("TMPDIR", temporary.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
+    command.env("TMPDIR", temporary.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
     command.args(["--", "sh", "-c", "echo ready; read -r _"]);
     let mut child = command.spawn().unwrap();
     let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut line)
-        .unwrap();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     kill(child);
     assert_eq!(temporary.path().read_dir().unwrap().count(), 1);
     let mut next = Command::new(WITH_POSTGRES);

@@ -1,7 +1,7 @@
 //! Runs a command beside a Postgres server of its own: `with-postgres -- cargo test`.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +20,8 @@ const DATABASE: &str = "payonce";
 /// How long the command may take to end once it was asked to.
 const COMMAND_PATIENCE: Duration = Duration::from_secs(20);
 
-/// Start a Postgres server, run a command with DATABASE_URL set to a database in it, stop the server, and exit as
-/// the command did. The server listens on no port.
+/// Start a Postgres server, run a command with DATABASE_URL set to a database in it and PostgreSQL's programs at the end of
+/// PATH, stop the server, and exit as the command did. The server listens on no port.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Wait for the disk at each commit, as in production, instead of never
@@ -60,39 +60,29 @@ fn run(arguments: Arguments) -> Result<u8, Failure> {
         Some(_) => None,
         None => Some(ScratchFolder::create()?),
     };
-    let folder = arguments
-        .folder
-        .or_else(|| scratch.as_ref().map(ScratchFolder::database));
-    let durability = if arguments.durable {
-        Durability::Durable
-    } else {
-        Durability::Throwaway
-    };
+    let folder = arguments.folder.or_else(|| scratch.as_ref().map(ScratchFolder::database));
+    let durability = if arguments.durable { Durability::Durable } else { Durability::Throwaway };
     let mut options = Options::new(folder.ok_or("no folder")?, durability);
     options.max_connections = arguments.max_connections;
     options.settings = arguments.settings;
     let postgres = EmbeddedPostgres::start(&options)?;
     postgres.ensure_database(DATABASE)?;
-    let status = run_command(
-        &arguments.command,
-        &postgres.superuser_url(DATABASE),
-        signals,
-    )?;
+    let status = run_command(&arguments.command, &postgres, signals)?;
     postgres.shutdown()?;
     Ok(exit_code(status))
 }
 
 fn run_command(
     words: &[OsString],
-    database_url: &str,
+    postgres: &EmbeddedPostgres,
     signals: Signals,
 ) -> Result<ExitStatus, Failure> {
     let (program, arguments) = words.split_first().ok_or("no command")?;
-    let mut command =
-        dies_with_its_parent(program, "TERM").unwrap_or_else(|| Command::new(program));
-    command.args(arguments).env("DATABASE_URL", database_url);
-    let child = Supervised::spawn(command)
-        .map_err(|error| format!("cannot start {}: {error}", program.display()))?;
+    let mut command = dies_with_its_parent(program, "TERM").unwrap_or_else(|| Command::new(program));
+    command.args(arguments).env("DATABASE_URL", postgres.superuser_url(DATABASE));
+    command.env("PATH", path_with(&postgres.program("psql"))?);
+    let child =
+        Supervised::spawn(command).map_err(|error| format!("cannot start {}: {error}", program.display()))?;
     let child = Arc::new(child);
     let listener = signals.handle();
     let passing = {
@@ -107,6 +97,13 @@ fn run_command(
     listener.close();
     passing.join().map_err(|_| "the signal thread panicked")?;
     Ok(status)
+}
+
+/// The search path, and after it the folder of PostgreSQL's programs, so that the command finds them.
+fn path_with(program: &Path) -> Result<OsString, Failure> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(program.parent().map(Path::to_owned));
+    Ok(std::env::join_paths(folders)?)
 }
 
 /// Passes signals to the command; one that does not end of the first in time is killed.

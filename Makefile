@@ -1,0 +1,62 @@
+# `make` lists the targets. Each checks first for what this machine lacks, and installs it, saying so.
+
+ROOT := $(shell cd "$$(dirname '$(strip $(firstword $(MAKEFILE_LIST)))')" && pwd)
+
+ifneq ($(CURDIR),$(ROOT))
+# Called as `make -f elsewhere/Makefile`: everything below is relative to the repository.
+.DEFAULT_GOAL := help
+%:
+	@$(MAKE) --no-print-directory -C '$(ROOT)' $@
+help:
+	@$(MAKE) --no-print-directory -C '$(ROOT)' help
+else
+
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench build lint sqlx sqlx-check prerequisites test-prerequisites release
+
+# Builds read the checked-in descriptions of the queries.
+export SQLX_OFFLINE = true
+TARGET = $${CARGO_TARGET_DIR:-target}
+CARGO = cargo
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | while IFS=$$'\t' read -r name text; do printf 'make %-12s %s\n' "$$name" "$$text"; done
+
+demo: release ## a shop's day of orders paid while the PSP misbehaves, settled and reconciled; exits 0 only if the books are right
+	@exec "$(TARGET)/release/demo"
+
+test: test-prerequisites ## every test, lint and check; leaves nothing running
+	@scripts/test-clients
+	@$(MAKE) --no-print-directory sqlx-check lint
+	@$(CARGO) build --workspace --bins
+	@"$(TARGET)/debug/with-postgres" -- $(CARGO) test --workspace
+
+bench: release ## payments per second, latency and CPU per payment, beside floors measured in the same run
+	@exec "$(TARGET)/release/bench"
+
+build: prerequisites ## build all programs, optimised
+	@$(CARGO) build --release --workspace --bins
+
+lint: test-prerequisites ## formatting, clippy and documentation, no warning allowed
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --quiet --workspace --all-targets -- -D warnings
+	@RUSTDOCFLAGS='-D warnings' $(CARGO) doc --quiet --workspace --no-deps
+
+sqlx: prerequisites ## describe the SQL queries anew in .sqlx, after a change of one or of a migration
+	@scripts/sqlx write
+
+sqlx-check: prerequisites ## check that .sqlx is what a freshly migrated database says
+	@scripts/sqlx check
+
+release: prerequisites
+	@$(CARGO) build --release -p payment-service -p psp-sandbox -p reconciliation -p tests --bins
+
+prerequisites:
+	@scripts/prerequisites build
+
+test-prerequisites:
+	@scripts/prerequisites test
+
+endif
