@@ -81,8 +81,12 @@ id! {
     AccountId;
     /// A ledger transaction.
     TransactionId;
-    /// A settlement file.
+    /// A settlement file. Derived, see [`FileId::derive`].
     FileId;
+    /// What one chunk of a settlement file moved. Derived, see [`BookingId::derive`].
+    BookingId;
+    /// A difference between a PSP's account of things and ours. Derived, see [`BreakId::derive`].
+    BreakId;
 }
 
 impl OperationId {
@@ -101,13 +105,42 @@ impl AccountId {
     }
 }
 
-/// SHA-256 over length-prefixed parts, truncated to the 122 free bits of a UUIDv8 (RFC 9562).
+impl FileId {
+    /// The id of the document with this SHA-256: the same content is the same file.
+    pub fn derive(merchant: MerchantId, sha256: &[u8; 32]) -> Self {
+        Self(derived_from(b"settlement file", merchant, [sha256.as_slice()].into_iter()))
+    }
+}
+
+impl BookingId {
+    /// The id of the booking of these lines: done again, it is the same. `parts` name the file, its chunk, the payout,
+    /// the currency, and for lines that had waited the first of them.
+    pub fn derive(merchant: MerchantId, parts: &[&str]) -> Self {
+        Self(derived(b"settlement booking", merchant, parts))
+    }
+}
+
+impl BreakId {
+    /// The id of the break of this kind about this subject in this currency: found again, it is the same.
+    pub fn derive(merchant: MerchantId, kind: &str, subject: &str, currency: crate::Currency) -> Self {
+        Self(derived(b"break", merchant, &[kind, subject, currency.code()]))
+    }
+}
+
 fn derived(domain: &[u8], merchant: MerchantId, parts: &[&str]) -> Uuid {
+    derived_from(domain, merchant, parts.iter().map(|part| part.as_bytes()))
+}
+
+/// SHA-256 over length-prefixed parts, truncated to the 122 free bits of a UUIDv8 (RFC 9562).
+fn derived_from<'a>(domain: &[u8], merchant: MerchantId, parts: impl Iterator<Item = &'a [u8]>) -> Uuid {
     let mut hash = Sha256::new();
-    for part in [domain, merchant.0.as_bytes()].into_iter().chain(parts.iter().map(|part| part.as_bytes())) {
+    let mut take = |part: &[u8]| {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
-    }
+    };
+    take(domain);
+    take(merchant.0.as_bytes());
+    parts.for_each(take);
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&hash.finalize()[..16]);
     uuid::Builder::from_custom_bytes(bytes).into_uuid()

@@ -11,7 +11,7 @@ mod name;
 pub use amount::{AmountError, Money};
 pub use currency::{Currency, UnknownCurrency};
 pub use id::{
-    AccountId, ApiKeyId, AttemptId, EventId, FileId, MerchantId, OperationId, ParseIdError, PaymentId,
-    PspAccountId, TransactionId,
+    AccountId, ApiKeyId, AttemptId, BookingId, BreakId, EventId, FileId, MerchantId, OperationId,
+    ParseIdError, PaymentId, PspAccountId, TransactionId,
 };
 pub use name::{InvalidName, OrderId, SellerId};

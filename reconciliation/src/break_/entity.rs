@@ -1,0 +1,132 @@
+use money::{BookingId, BreakId, Currency, FileId, MerchantId, Money, OperationId, PaymentId, PspAccountId};
+
+/// What is different.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BreakKind {
+    /// The PSP moved money that nothing of ours explains.
+    UnknownToUs,
+    /// We captured, and the PSP's files do not have it though they should by now.
+    MissingAtPsp,
+    /// The PSP moved another amount than we did.
+    Amount,
+    /// The PSP moved it in another currency than we did.
+    Currency,
+    /// A line that came before, in this file or another.
+    Duplicate,
+    /// A second capture of an operation: the buyer may have been charged twice.
+    CapturedTwice,
+    /// A second refund of an operation.
+    RefundedTwice,
+    /// The PSP moved money for an operation that did not succeed at ours, and that could not be changed.
+    Status,
+    /// An operation that we had given up succeeded after all.
+    LateSuccess,
+}
+
+impl BreakKind {
+    const ALL: [Self; 9] = [
+        Self::UnknownToUs,
+        Self::MissingAtPsp,
+        Self::Amount,
+        Self::Currency,
+        Self::Duplicate,
+        Self::CapturedTwice,
+        Self::RefundedTwice,
+        Self::Status,
+        Self::LateSuccess,
+    ];
+
+    /// The word in the database and the reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownToUs => "unknown_to_us",
+            Self::MissingAtPsp => "missing_at_psp",
+            Self::Amount => "amount",
+            Self::Currency => "currency",
+            Self::Duplicate => "duplicate",
+            Self::CapturedTwice => "captured_twice",
+            Self::RefundedTwice => "refunded_twice",
+            Self::Status => "status",
+            Self::LateSuccess => "late_success",
+        }
+    }
+
+    /// The kind that `word` names.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+/// A difference to be opened as a break.
+#[derive(Debug, Clone)]
+pub struct NewBreak {
+    /// What is different.
+    pub kind: BreakKind,
+    /// At which account of ours.
+    pub psp_account_id: PspAccountId,
+    /// What it is about, such as the operation's id: with kind and currency, what makes it the same break.
+    pub subject: String,
+    /// Ours, where it is known; else the PSP's.
+    pub currency: Currency,
+    /// What should be, in minor units of `currency`.
+    pub expected: Option<i64>,
+    /// What is.
+    pub found: Option<Money>,
+    /// The settlement line.
+    pub line: Option<(FileId, i32)>,
+    /// That line's identity at the PSP.
+    pub psp_line_id: Option<String>,
+    /// The PSP's object.
+    pub psp_reference: Option<String>,
+    /// Our operation.
+    pub operation_id: Option<OperationId>,
+    /// Its payment.
+    pub payment_id: Option<PaymentId>,
+    /// The payment's order, or what the PSP says is.
+    pub order_id: Option<String>,
+    /// The booking that holds its money.
+    pub booking_id: Option<BookingId>,
+    /// A sentence for a person.
+    pub detail: String,
+}
+
+impl NewBreak {
+    /// A break that names nothing but what makes it what it is.
+    pub fn new(kind: BreakKind, psp_account_id: PspAccountId, subject: String, currency: Currency) -> Self {
+        Self {
+            kind,
+            psp_account_id,
+            subject,
+            currency,
+            expected: None,
+            found: None,
+            line: None,
+            psp_line_id: None,
+            psp_reference: None,
+            operation_id: None,
+            payment_id: None,
+            order_id: None,
+            booking_id: None,
+            detail: String::new(),
+        }
+    }
+
+    /// Its id: the same for the same kind, subject and currency.
+    pub fn id(&self, merchant: MerchantId) -> BreakId {
+        BreakId::derive(merchant, self.kind.as_str(), &self.subject, self.currency)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_word_of_its_own() {
+        for kind in BreakKind::ALL {
+            assert_eq!(BreakKind::from_word(kind.as_str()), Some(kind));
+        }
+        assert_eq!(BreakKind::from_word("lost"), None);
+    }
+}

@@ -1,0 +1,162 @@
+use std::collections::BTreeMap;
+
+use ledger::account::Account;
+use ledger::posting::{Builder, Posting, PostingError, Source};
+use money::{BookingId, Currency, Money, PspAccountId, SellerId, TransactionId};
+use time::Date;
+use wallet::wallet::Split;
+
+use crate::matching::{Decision, Difference};
+use crate::statement::{Line, LineKind};
+
+/// Which lines are booked together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Key<'a> {
+    pub chunk_no: i32,
+    pub payout_id: Option<&'a str>,
+    pub currency: Currency,
+}
+
+/// What sellers owe, as locked; less what this transaction repays already.
+pub(super) type Debts = BTreeMap<(SellerId, Currency), i64>;
+
+/// What lines of one key move, added up. Amounts are minor units of its currency.
+pub(super) struct Booking<'a> {
+    pub id: BookingId,
+    pub key: Key<'a>,
+    pub transaction: Option<TransactionId>,
+    pub lines: i32,
+    pub matched: i32,
+    /// Sums of the lines' own columns, signed as they change our balance at the PSP.
+    pub captures: i64,
+    pub refunds: i64,
+    pub chargebacks: i64,
+    pub adjustments: i64,
+    pub fee_lines: i64,
+    pub payouts: i64,
+    pub fees: i64,
+    /// Credited to suspense.
+    pub suspense: i64,
+    /// Credited to the receivable.
+    receivable: i64,
+    sellers: BTreeMap<SellerId, i64>,
+    effective: Option<Date>,
+}
+
+impl<'a> Booking<'a> {
+    pub const fn new(id: BookingId, key: Key<'a>) -> Self {
+        Self {
+            id,
+            key,
+            transaction: None,
+            lines: 0,
+            matched: 0,
+            captures: 0,
+            refunds: 0,
+            chargebacks: 0,
+            adjustments: 0,
+            fee_lines: 0,
+            payouts: 0,
+            fees: 0,
+            suspense: 0,
+            receivable: 0,
+            sellers: BTreeMap::new(),
+            effective: None,
+        }
+    }
+
+    /// Adds a line that does not wait; none when a sum does not fit.
+    pub fn add(&mut self, line: &Line, decision: &Decision<'_>) -> Option<()> {
+        let by_kind = match line.kind {
+            LineKind::Capture => &mut self.captures,
+            LineKind::Refund => &mut self.refunds,
+            LineKind::Chargeback => &mut self.chargebacks,
+            LineKind::Fee => &mut self.fee_lines,
+            LineKind::Payout => &mut self.payouts,
+            LineKind::Adjustment => &mut self.adjustments,
+        };
+        *by_kind = by_kind.checked_add(line.gross)?;
+        self.fees = self.fees.checked_add(line.fee)?;
+        let (receivable, suspense) = match decision {
+            Decision::Plain | Decision::Wait(_) => (0, 0),
+            Decision::Match(_) => (line.gross, 0),
+            Decision::Differs(tie, Difference::Amount) => {
+                let ours = tie.operation.amount.minor.checked_mul(tie.operation.effect.sign())?;
+                (ours, line.gross.checked_sub(ours)?)
+            }
+            Decision::Differs(_, Difference::Currency) | Decision::Unexplained(_) => (0, line.gross),
+        };
+        self.receivable = self.receivable.checked_add(receivable)?;
+        self.suspense = self.suspense.checked_add(suspense)?;
+        self.lines += 1;
+        self.matched += i32::from(matches!(decision, Decision::Match(_)));
+        self.effective = self.effective.max(Some(line.value_date));
+        Some(())
+    }
+
+    /// Adds what a settled capture brings its sellers; none when a sum does not fit.
+    pub fn release(&mut self, splits: &[Split]) -> Option<()> {
+        for split in splits {
+            let sum = self.sellers.entry(split.seller.clone()).or_default();
+            *sum = sum.checked_add(split.net())?;
+        }
+        Some(())
+    }
+
+    /// Whose money it makes available.
+    pub fn sellers(&self) -> impl Iterator<Item = (SellerId, Currency)> {
+        self.sellers.keys().map(|seller| (seller.clone(), self.key.currency))
+    }
+
+    /// The posting; none when everything comes to nothing. Takes what it repays from `debts`.
+    pub fn posting(&self, psp: PspAccountId, debts: &mut Debts) -> Result<Option<Posting>, PostingError> {
+        let Some(effective) = self.effective else { return Ok(None) };
+        let source = Source { table: "settlement", id: self.id.as_uuid() };
+        let currency = self.key.currency;
+        let sums = [
+            (Account::PspBalance(psp), self.balance_change()),
+            (Account::PspFees, i128::from(self.fees) - i128::from(self.fee_lines)),
+            (Account::PayoutInTransit(psp), -i128::from(self.payouts)),
+            (Account::PspReceivable(psp), -i128::from(self.receivable)),
+            (Account::Suspense, -i128::from(self.suspense)),
+        ];
+        let mut posting = Posting::builder(source, "settle", effective);
+        for (account, minor) in sums {
+            posting = debit_signed(posting, account, minor, currency)?;
+        }
+        for (seller, &minor) in &self.sellers {
+            let debt = debts.entry((seller.clone(), currency)).or_default();
+            posting = wallet::wallet::settle(posting, seller, Money::new(minor, currency), *debt);
+            *debt -= minor.min(*debt);
+        }
+        match posting.build() {
+            Ok(posting) => Ok(Some(posting)),
+            Err(PostingError::Empty) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// By how much it changes our balance at the PSP.
+    fn balance_change(&self) -> i128 {
+        [self.captures, self.refunds, self.chargebacks, self.adjustments, self.fee_lines, self.payouts]
+            .into_iter()
+            .map(i128::from)
+            .sum::<i128>()
+            - i128::from(self.fees)
+    }
+}
+
+/// Debits `minor`, or credits it where it is negative.
+fn debit_signed(
+    posting: Builder,
+    account: Account,
+    minor: i128,
+    currency: Currency,
+) -> Result<Builder, PostingError> {
+    let amount =
+        Money::new(i64::try_from(minor.unsigned_abs()).map_err(|_| PostingError::Overflow)?, currency);
+    Ok(if minor < 0 { posting.credit(account, amount) } else { posting.debit(account, amount) })
+}
+
+#[cfg(test)]
+mod tests;

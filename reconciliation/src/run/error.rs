@@ -1,0 +1,43 @@
+use money::PaymentId;
+
+/// Why settling stopped, or a chunk was not booked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The ledger refused or failed.
+    #[error("settling: the ledger did not take the booking")]
+    Ledger(#[from] ledger::Error),
+    /// The legs of a booking make no posting.
+    #[error("settling: a booking makes no posting")]
+    Posting(#[from] ledger::posting::PostingError),
+    /// A booking of a chunk that is not settled is in the ledger.
+    #[error("settling: the ledger has a booking of lines that are not settled")]
+    PostedBefore,
+    /// The sellers' parts are not what was captured.
+    #[error("settling: the splits of payment {0} do not add up to its capture")]
+    Splits(PaymentId),
+    /// Amounts of a booking do not fit.
+    #[error("settling: the sums do not fit 64 bits of minor units")]
+    Overflow,
+    /// A row says what it may not.
+    #[error("settling: {0:?} in the database is not what its column holds")]
+    Corrupt(String),
+    /// Postgres failed.
+    #[error("settling: the database failed")]
+    Database(#[from] sqlx::Error),
+}
+
+impl Error {
+    /// Whether it is about the lines at hand, so that others can go on.
+    pub(super) const fn is_refusal(&self) -> bool {
+        match self {
+            Self::Ledger(ledger::Error::BelowFloor(_))
+            | Self::Posting(_)
+            | Self::PostedBefore
+            | Self::Splits(_)
+            | Self::Overflow
+            | Self::Corrupt(_) => true,
+            Self::Ledger(ledger::Error::BalanceLost { .. } | ledger::Error::Database(_))
+            | Self::Database(_) => false,
+        }
+    }
+}

@@ -1,0 +1,499 @@
+//! What settling reads and writes. Each statement takes a batch.
+
+use std::collections::{BTreeMap, HashMap};
+
+use money::{BookingId, Currency, FileId, MerchantId, Money, OperationId, PaymentId, PspAccountId, SellerId};
+use sqlx::{PgPool, PgTransaction};
+use time::{Date, OffsetDateTime};
+use uuid::Uuid;
+use wallet::wallet::Split;
+
+use super::Error;
+use super::batch::{Batch, Stored};
+use super::booking::Booking;
+use crate::matching::{Effect, Operation, Rule, Standing};
+use crate::statement::{Line, LineKind};
+
+pub(super) async fn merchants_due(pool: &PgPool) -> Result<Vec<MerchantId>, sqlx::Error> {
+    // two index probes per merchant, however many files and lines there are
+    sqlx::query_scalar!(
+        r#"select m.merchant_id as "merchant_id: MerchantId" from merchant m
+         where exists (select 1 from settlement_file f where f.merchant_id = m.merchant_id and f.state = 'read')
+            or exists (select 1 from settlement_evidence e where e.merchant_id = m.merchant_id and e.settled_at is null)"#
+    )
+    .fetch_all(pool)
+    .await
+}
+
+/// Files with chunks to book, in the order they came.
+pub(super) async fn open_files(pool: &PgPool, merchant: MerchantId) -> Result<Vec<FileId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select file_id as "file_id: FileId" from settlement_file
+         where merchant_id = $1 and state = 'read' order by created_at, file_id"#,
+        merchant.as_uuid(),
+    )
+    .fetch_all(pool)
+    .await
+}
+
+pub(super) struct ClaimedChunk {
+    pub chunk_no: i32,
+    first_line: i32,
+    last_line: i32,
+    pub psp_account_id: PspAccountId,
+}
+
+pub(super) async fn claim_chunk(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    file: FileId,
+    after: i32,
+) -> Result<Option<ClaimedChunk>, sqlx::Error> {
+    sqlx::query_as!(
+        ClaimedChunk,
+        r#"select c.chunk_no, c.first_line, c.last_line, f.psp_account_id as "psp_account_id: PspAccountId"
+         from settlement_chunk c
+         join settlement_file f on f.merchant_id = c.merchant_id and f.file_id = c.file_id
+         where c.merchant_id = $1 and c.file_id = $2 and c.chunk_no > $3 and c.settled_at is null and f.state = 'read'
+         order by c.chunk_no limit 1
+         for no key update of c skip locked"#,
+        merchant.as_uuid(),
+        file.as_uuid(),
+        after,
+    )
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+pub(super) async fn chunk_settled(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    file: FileId,
+    chunk_no: i32,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update settlement_chunk set settled_at = now() where merchant_id = $1 and file_id = $2 and chunk_no = $3",
+        merchant.as_uuid(),
+        file.as_uuid(),
+        chunk_no,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// A line's row, for either query.
+struct LineRow {
+    chunk_no: i32,
+    line_no: i32,
+    psp_line_id: String,
+    kind: String,
+    category: String,
+    gross: i64,
+    fee: i64,
+    net: i64,
+    currency: String,
+    occurred_at: OffsetDateTime,
+    value_date: Date,
+    payout_id: Option<String>,
+    operation_id: Option<OperationId>,
+    order_id: Option<String>,
+    psp_reference: Option<String>,
+    psp_movement: Option<String>,
+    psp_source: Option<String>,
+    refused: Option<String>,
+}
+
+impl TryFrom<LineRow> for Stored {
+    type Error = Error;
+
+    fn try_from(row: LineRow) -> Result<Self, Error> {
+        let kind = LineKind::from_word(&row.kind).ok_or(Error::Corrupt(row.kind))?;
+        let line = Line {
+            line_no: row.line_no,
+            psp_line_id: row.psp_line_id,
+            kind,
+            category: row.category,
+            gross: row.gross,
+            fee: row.fee,
+            net: row.net,
+            currency: currency(&row.currency)?,
+            occurred_at: row.occurred_at,
+            value_date: row.value_date,
+            payout_id: row.payout_id,
+            operation_id: row.operation_id,
+            order_id: row.order_id,
+            psp_reference: row.psp_reference,
+            psp_movement: row.psp_movement,
+            psp_source: row.psp_source,
+        };
+        Ok(Self { chunk_no: row.chunk_no, line, refused: row.refused })
+    }
+}
+
+fn currency(code: &str) -> Result<Currency, Error> {
+    code.parse().map_err(|_| Error::Corrupt(code.to_owned()))
+}
+
+pub(super) async fn lines_of_chunk(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    file: FileId,
+    chunk: &ClaimedChunk,
+) -> Result<Vec<Stored>, Error> {
+    let rows = sqlx::query_as!(
+        LineRow,
+        r#"select l.chunk_no, l.line_no, l.psp_line_id, l.kind, l.category, l.gross, l.fee, l.net, l.currency, l.occurred_at,
+                l.value_date, l.payout_id, l.operation_id as "operation_id: OperationId", l.order_id, l.psp_reference,
+                l.psp_movement, l.psp_source, null as refused
+         from settlement_line l where l.merchant_id = $1 and l.file_id = $2 and l.line_no between $3 and $4
+         order by l.line_no"#,
+        merchant.as_uuid(),
+        file.as_uuid(),
+        chunk.first_line,
+        chunk.last_line,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.into_iter().map(Stored::try_from).collect()
+}
+
+/// A file with a line that waited and need not any longer.
+pub(super) async fn file_with_ripe_evidence(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+) -> Result<Option<(FileId, PspAccountId)>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"select e.file_id as "file_id: FileId", f.psp_account_id as "psp_account_id: PspAccountId"
+         from settlement_evidence e
+         join settlement_file f on f.merchant_id = e.merchant_id and f.file_id = e.file_id
+         where e.merchant_id = $1 and e.settled_at is null
+           and (e.refused is not null or exists (
+               select 1 from settleable_operation o
+               where o.merchant_id = $1 and o.operation_id = e.operation_id and o.status in ('succeeded', 'reversed')))
+         order by e.waiting_since, e.file_id, e.line_no limit 1
+         for no key update of e skip locked"#,
+        merchant.as_uuid(),
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(row.map(|row| (row.file_id, row.psp_account_id)))
+}
+
+pub(super) async fn claim_ripe_evidence(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    file: FileId,
+    limit: i64,
+) -> Result<Vec<Stored>, Error> {
+    let rows = sqlx::query_as!(
+        LineRow,
+        r#"select l.chunk_no, l.line_no, l.psp_line_id, l.kind, l.category, l.gross, l.fee, l.net, l.currency, l.occurred_at,
+                l.value_date, l.payout_id, l.operation_id as "operation_id: OperationId", l.order_id, l.psp_reference,
+                l.psp_movement, l.psp_source, e.refused
+         from settlement_evidence e
+         join settlement_line l on l.merchant_id = e.merchant_id and l.file_id = e.file_id and l.line_no = e.line_no
+         where e.merchant_id = $1 and e.file_id = $2 and e.settled_at is null
+           and (e.refused is not null or exists (
+               select 1 from settleable_operation o
+               where o.merchant_id = $1 and o.operation_id = e.operation_id and o.status in ('succeeded', 'reversed')))
+         order by e.line_no limit $3
+         for no key update of e skip locked"#,
+        merchant.as_uuid(),
+        file.as_uuid(),
+        limit,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.into_iter().map(Stored::try_from).collect()
+}
+
+struct OperationRow {
+    operation_id: OperationId,
+    payment_id: PaymentId,
+    order_id: String,
+    effect: String,
+    status: String,
+    psp_reference: Option<String>,
+    amount: i64,
+    currency: String,
+}
+
+impl TryFrom<OperationRow> for Operation {
+    type Error = Error;
+
+    fn try_from(row: OperationRow) -> Result<Self, Error> {
+        let effect = match row.effect.as_str() {
+            "capture" => Effect::Capture,
+            "refund" => Effect::Refund,
+            _ => return Err(Error::Corrupt(row.effect)),
+        };
+        let standing = match row.status.as_str() {
+            // a reversal is a movement, and a line, of its own
+            "succeeded" | "reversed" => Standing::Succeeded,
+            _ => Standing::NotSucceeded,
+        };
+        Ok(Self {
+            operation_id: row.operation_id,
+            payment_id: row.payment_id,
+            order_id: row.order_id,
+            effect,
+            standing,
+            psp_reference: row.psp_reference,
+            amount: Money::new(row.amount, currency(&row.currency)?),
+        })
+    }
+}
+
+pub(super) async fn operations_by_reference(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    account: PspAccountId,
+    references: &[&str],
+) -> Result<Vec<Operation>, Error> {
+    let rows = sqlx::query_as!(
+        OperationRow,
+        r#"select operation_id as "operation_id!: OperationId", payment_id as "payment_id!: PaymentId",
+                order_id as "order_id!", effect as "effect!", status as "status!", psp_reference, amount as "amount!",
+                currency as "currency!"
+         from settleable_operation
+         where merchant_id = $1 and psp_account_id = $2 and psp_reference = any($3)"#,
+        merchant.as_uuid(),
+        account.as_uuid(),
+        references as &[&str],
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.into_iter().map(Operation::try_from).collect()
+}
+
+pub(super) async fn operations_by_id(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    account: PspAccountId,
+    ids: &[OperationId],
+) -> Result<Vec<Operation>, Error> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
+    let rows = sqlx::query_as!(
+        OperationRow,
+        r#"select operation_id as "operation_id!: OperationId", payment_id as "payment_id!: PaymentId",
+                order_id as "order_id!", effect as "effect!", status as "status!", psp_reference, amount as "amount!",
+                currency as "currency!"
+         from settleable_operation
+         where merchant_id = $1 and psp_account_id = $2 and operation_id = any($3)"#,
+        merchant.as_uuid(),
+        account.as_uuid(),
+        &ids,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.into_iter().map(Operation::try_from).collect()
+}
+
+/// The splits of the payments that `captures` are of.
+pub(super) async fn splits(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    captures: &[&Operation],
+) -> Result<HashMap<PaymentId, Vec<Split>>, Error> {
+    let payments: Vec<Uuid> = captures.iter().map(|operation| operation.payment_id.as_uuid()).collect();
+    let mut splits: HashMap<PaymentId, Vec<Split>> = HashMap::with_capacity(payments.len());
+    if payments.is_empty() {
+        return Ok(splits);
+    }
+    let rows = sqlx::query!(
+        r#"select payment_id as "payment_id!: PaymentId", seller_id as "seller_id!", amount as "amount!",
+                platform_fee as "platform_fee!"
+         from settleable_split where merchant_id = $1 and payment_id = any($2)"#,
+        merchant.as_uuid(),
+        &payments,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    for row in rows {
+        let seller =
+            SellerId::try_from(row.seller_id.clone()).map_err(|_| Error::Corrupt(row.seller_id.clone()))?;
+        let split = Split { seller, amount: row.amount, platform_fee: row.platform_fee };
+        splits.entry(row.payment_id).or_default().push(split);
+    }
+    Ok(splits)
+}
+
+/// A line's match to an operation.
+pub(super) struct NewMatch {
+    pub line_no: i32,
+    pub rule: Rule,
+    pub allocated: i64,
+    pub booking_id: BookingId,
+}
+
+/// Ties lines to operations that are not tied yet, in the operations' order, and answers which were.
+pub(super) async fn insert_matches(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    file: FileId,
+    matches: &BTreeMap<OperationId, NewMatch>,
+) -> Result<HashMap<OperationId, i32>, sqlx::Error> {
+    let operations: Vec<Uuid> = matches.keys().map(|id| id.as_uuid()).collect();
+    let lines: Vec<i32> = matches.values().map(|new| new.line_no).collect();
+    let rules: Vec<&str> = matches.values().map(|new| new.rule.as_str()).collect();
+    let allocated: Vec<i64> = matches.values().map(|new| new.allocated).collect();
+    let bookings: Vec<Uuid> = matches.values().map(|new| new.booking_id.as_uuid()).collect();
+    let rows = sqlx::query!(
+        r#"insert into recon_match (merchant_id, file_id, line_no, operation_id, rule, allocated, booking_id, matched_at)
+         select $1, $2, m.line_no, m.operation_id, m.rule, m.allocated, m.booking_id, now()
+         from unnest($3::int[], $4::uuid[], $5::text[], $6::bigint[], $7::uuid[])
+             as m (line_no, operation_id, rule, allocated, booking_id)
+         order by m.operation_id
+         on conflict (merchant_id, operation_id) where revoked_at is null do nothing
+         returning operation_id as "operation_id: OperationId", line_no"#,
+        merchant.as_uuid(),
+        file.as_uuid(),
+        &lines,
+        &operations,
+        &rules as &[&str],
+        &allocated,
+        &bookings,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.operation_id, row.line_no)).collect())
+}
+
+pub(super) async fn insert_bookings(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    batch: &Batch,
+    bookings: &[Booking<'_>],
+) -> Result<(), sqlx::Error> {
+    let sums = |of: fn(&Booking<'_>) -> i64| -> Vec<i64> { bookings.iter().map(of).collect() };
+    let counts = |of: fn(&Booking<'_>) -> i32| -> Vec<i32> { bookings.iter().map(of).collect() };
+    let ids: Vec<Uuid> = bookings.iter().map(|booking| booking.id.as_uuid()).collect();
+    let payouts: Vec<Option<&str>> = bookings.iter().map(|booking| booking.key.payout_id).collect();
+    let currencies: Vec<&str> = bookings.iter().map(|booking| booking.key.currency.code()).collect();
+    let transactions: Vec<Option<Uuid>> =
+        bookings.iter().map(|booking| booking.transaction.map(|id| id.as_uuid())).collect();
+    sqlx::query!(
+        "insert into settlement_booking (merchant_id, file_id, psp_account_id, late, booking_id, chunk_no, payout_id,
+             currency, transaction_id, lines, matched, captures, refunds, chargebacks, adjustments, fee_lines, payouts, fees,
+             suspense, booked_at)
+         select $1, $2, $3, $4, b.*, now() from unnest($5::uuid[], $6::int[], $7::text[], $8::text[], $9::uuid[],
+             $10::int[], $11::int[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[],
+             $17::bigint[], $18::bigint[], $19::bigint[])
+             as b (booking_id, chunk_no, payout_id, currency, transaction_id, lines, matched, captures, refunds, chargebacks,
+                   adjustments, fee_lines, payouts, fees, suspense)",
+        merchant.as_uuid(),
+        batch.file_id.as_uuid(),
+        batch.psp_account_id.as_uuid(),
+        batch.late,
+        &ids,
+        &counts(|booking| booking.key.chunk_no),
+        &payouts as &[Option<&str>],
+        &currencies as &[&str],
+        &transactions as &[Option<Uuid>],
+        &counts(|booking| booking.lines),
+        &counts(|booking| booking.matched),
+        &sums(|booking| booking.captures),
+        &sums(|booking| booking.refunds),
+        &sums(|booking| booking.chargebacks),
+        &sums(|booking| booking.adjustments),
+        &sums(|booking| booking.fee_lines),
+        &sums(|booking| booking.payouts),
+        &sums(|booking| booking.fees),
+        &sums(|booking| booking.suspense),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn insert_evidence(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    file: FileId,
+    waiting: &[(&Stored, OperationId)],
+) -> Result<(), sqlx::Error> {
+    let lines: Vec<i32> = waiting.iter().map(|(stored, _)| stored.line.line_no).collect();
+    let chunks: Vec<i32> = waiting.iter().map(|(stored, _)| stored.chunk_no).collect();
+    let operations: Vec<Uuid> = waiting.iter().map(|(_, operation)| operation.as_uuid()).collect();
+    sqlx::query!(
+        "insert into settlement_evidence (merchant_id, file_id, line_no, chunk_no, operation_id, waiting_since)
+         select $1, $2, e.line_no, e.chunk_no, e.operation_id, now()
+         from unnest($3::int[], $4::int[], $5::uuid[]) as e (line_no, chunk_no, operation_id)",
+        merchant.as_uuid(),
+        file.as_uuid(),
+        &lines,
+        &chunks,
+        &operations,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn evidence_settled(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    file: FileId,
+    settled: &[(i32, BookingId)],
+) -> Result<(), sqlx::Error> {
+    let lines: Vec<i32> = settled.iter().map(|(line, _)| *line).collect();
+    let bookings: Vec<Uuid> = settled.iter().map(|(_, booking)| booking.as_uuid()).collect();
+    sqlx::query!(
+        "update settlement_evidence e set settled_at = now(), booking_id = s.booking_id
+         from unnest($3::int[], $4::uuid[]) as s (line_no, booking_id)
+         where e.merchant_id = $1 and e.file_id = $2 and e.line_no = s.line_no and e.settled_at is null",
+        merchant.as_uuid(),
+        file.as_uuid(),
+        &lines,
+        &bookings,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// A file of which every chunk is booked.
+pub(super) struct BookedFile {
+    pub psp_account_id: PspAccountId,
+    pub latest_at: Option<OffsetDateTime>,
+    pub delay_days: i32,
+}
+
+pub(super) async fn file_when_booked(
+    pool: &PgPool,
+    merchant: MerchantId,
+    file: FileId,
+) -> Result<Option<BookedFile>, sqlx::Error> {
+    sqlx::query_as!(
+        BookedFile,
+        r#"select f.psp_account_id as "psp_account_id: PspAccountId", f.latest_at,
+                a.settlement_delay_days as "delay_days!"
+         from settlement_file f
+         join settleable_account a on a.merchant_id = f.merchant_id and a.psp_account_id = f.psp_account_id
+         where f.merchant_id = $1 and f.file_id = $2 and f.state = 'read'
+           and not exists (select 1 from settlement_chunk c
+               where c.merchant_id = $1 and c.file_id = $2 and c.settled_at is null)"#,
+        merchant.as_uuid(),
+        file.as_uuid(),
+    )
+    .fetch_optional(pool)
+    .await
+}
+
+/// Answers whether it was we who marked it.
+pub(super) async fn file_settled(
+    pool: &PgPool,
+    merchant: MerchantId,
+    file: FileId,
+) -> Result<bool, sqlx::Error> {
+    let settled = sqlx::query!(
+        "update settlement_file set state = 'settled', settled_at = now()
+         where merchant_id = $1 and file_id = $2 and state = 'read'",
+        merchant.as_uuid(),
+        file.as_uuid(),
+    )
+    .execute(pool)
+    .await?;
+    Ok(settled.rows_affected() == 1)
+}
