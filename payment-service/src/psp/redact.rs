@@ -7,7 +7,9 @@ const CARD_DIGITS: usize = 12;
 
 /// `text` without control characters, card numbers and `secret`, cut to `most` characters.
 pub(super) fn clean(text: &str, secret: &str, most: usize) -> String {
-    let text = if secret.is_empty() { text.to_owned() } else { text.replace(secret, "[secret]") };
+    // first of all, lest what stands between digits here become a mere space
+    let text = text.replace(char::is_control, " ");
+    let text = if secret.is_empty() { text } else { text.replace(secret, "[secret]") };
     let mut out = String::with_capacity(text.len().min(most * 4));
     let mut rest = text.as_str();
     while let Some(first) = rest.chars().next() {
@@ -19,7 +21,7 @@ pub(super) fn clean(text: &str, secret: &str, most: usize) -> String {
             out.push_str(&rest[..run]);
             rest = &rest[run..];
         } else {
-            out.push(if first.is_control() { ' ' } else { first });
+            out.push(first);
             rest = &rest[first.len_utf8()..];
         }
     }
@@ -29,7 +31,7 @@ pub(super) fn clean(text: &str, secret: &str, most: usize) -> String {
     }
 }
 
-/// How many bytes at the start of `text` are digits with single spaces or dashes between them, and how many digits.
+/// How many bytes at the start of `text` are digits with spaces or dashes between them, and how many digits.
 fn number(text: &str) -> (usize, usize) {
     let bytes = text.as_bytes();
     let (mut end, mut digits) = (0, 0);
@@ -40,7 +42,7 @@ fn number(text: &str) -> (usize, usize) {
                 digits += 1;
                 end = at + 1;
             }
-            b' ' | b'-' if end == at && digits > 0 => {}
+            b' ' | b'-' if digits > 0 => {}
             _ => break,
         }
         at += 1;
@@ -58,6 +60,7 @@ mod tests {
             ("Invalid key sk_test_1: stop", "Invalid key [secret]: stop"),
             ("card 4242424242424242 declined", "card [16 digits] declined"),
             ("card 4242 4242-4242 4242.", "card [16 digits]."),
+            ("4242\u{0}4242  4242--4242", "[16 digits]"),
             ("a\u{0}b\nc", "a b c"),
             (
                 "Your card was declined (code 51), try 3 days later",
@@ -67,6 +70,18 @@ mod tests {
             ("5 4242424242424242", "[17 digits]"),
         ] {
             assert_eq!(clean(text, "sk_test_1", 2000), kept);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_comes_no_card_number_is_left(text in r"([0-9]{1,4}[ -]?|[a-zé\x00]){0,40}", most in 0_usize..200) {
+            let kept = clean(&text, "secret", most);
+            assert!(kept.chars().count() <= most);
+            assert!(!kept.chars().any(char::is_control));
+            let bare = kept.replace([' ', '-'], "");
+            let longest = bare.split(|c: char| !c.is_ascii_digit()).map(str::len).max();
+            assert!(longest < Some(CARD_DIGITS), "{kept:?}");
         }
     }
 

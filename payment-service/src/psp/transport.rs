@@ -15,6 +15,8 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// How long one try may take from its first byte to the end of its answer.
     pub try_timeout: Duration,
+    /// A resend with less time than this left is not begun: cut off, it would leave in doubt what was clear.
+    pub shortest_try: Duration,
     /// The mean pause before the first resend; it doubles with each one, with jitter of a half around it.
     pub first_pause: Duration,
     /// The longest mean pause.
@@ -38,6 +40,7 @@ impl Default for Settings {
         Self {
             connect_timeout: Duration::from_secs(3),
             try_timeout: Duration::from_secs(20),
+            shortest_try: Duration::from_millis(500),
             first_pause: Duration::from_millis(100),
             longest_pause: Duration::from_secs(5),
             resends_per_hundred_calls: 20,

@@ -51,6 +51,8 @@ pub(super) struct Reading<T> {
     pub(super) request_id: Option<String>,
     pub(super) reference: Option<PspReference>,
     pub(super) detail: Option<String>,
+    /// Whether this is the saved answer of an earlier try.
+    pub(super) replayed: bool,
     /// What Stripe says about resending, where it does.
     pub(super) should_resend: Option<bool>,
     /// The pause that it asks for.
@@ -112,6 +114,7 @@ impl Reader<'_> {
             request_id: request_id(&response.headers),
             reference,
             detail: detail.map(|detail| clean(&detail, self.secret, LONGEST_DETAIL)),
+            replayed: replayed(&response.headers),
             should_resend: should_resend(&response.headers),
             pause: pause(&response.headers),
         }
@@ -171,6 +174,7 @@ impl Reader<'_> {
             request_id: None,
             reference: None,
             detail: Some(clean(&detail, self.secret, LONGEST_DETAIL)),
+            replayed: false,
             should_resend: None,
             pause: None,
         }
@@ -235,3 +239,6 @@ fn pause(headers: &HeaderMap) -> Option<Duration> {
     let date = OffsetDateTime::parse(text, &Rfc2822).ok()?;
     Duration::try_from(date - OffsetDateTime::now_utc()).ok()
 }
+
+#[cfg(test)]
+mod tests;

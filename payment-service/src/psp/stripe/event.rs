@@ -69,3 +69,81 @@ fn payment(raw_body: &[u8]) -> Result<Subject, EventError> {
     })?;
     Ok(Subject::Payment(Box::new(evidence)))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::psp::State;
+
+    fn event(kind: &str, object: Value) -> Value {
+        json!({
+            "id": "evt_1", "object": "event", "type": kind, "created": 1_700_000_000, "livemode": false,
+            "api_version": "2026-08-26.dahlia", "pending_webhooks": 1, "request": {"id": null, "idempotency_key": null},
+            "data": {"object": object},
+        })
+    }
+
+    fn intent(status: &str) -> Value {
+        json!({
+            "id": "pi_1", "object": "payment_intent", "amount": 500, "currency": "jpy", "status": status,
+            "metadata": {"payonce_operation": "5ea98b1d-4fd1-846a-9e24-c99a5744a0ae"},
+        })
+    }
+
+    fn parse(event: &Value) -> Result<Event, EventError> {
+        parse_event(event.to_string().as_bytes())
+    }
+
+    #[test]
+    fn an_event_about_a_payment_carries_its_evidence() {
+        let event = parse(&event("payment_intent.succeeded", intent("succeeded"))).unwrap();
+        assert_eq!((event.event_id.as_str(), event.kind.as_str()), ("evt_1", "payment_intent.succeeded"));
+        assert_eq!(event.created_at.unix_timestamp(), 1_700_000_000);
+        assert!(!event.livemode);
+        let Subject::Payment(evidence) = event.subject else { panic!("{event:?}") };
+        assert_eq!(evidence.reference.as_str(), "pi_1");
+        assert_eq!(evidence.operation_id.unwrap().to_string(), "5ea98b1d-4fd1-846a-9e24-c99a5744a0ae");
+        assert_eq!(evidence.amount.unwrap().to_string(), "500 JPY");
+        assert_eq!(evidence.state, State::Succeeded);
+    }
+
+    #[test]
+    fn a_payment_of_somebody_else_names_no_operation() {
+        for metadata in [Value::Null, json!({}), json!({"payonce_operation": "theirs"})] {
+            let mut object = intent("processing");
+            object["metadata"] = metadata;
+            match parse(&event("payment_intent.processing", object)).unwrap().subject {
+                Subject::Payment(evidence) => assert_eq!(evidence.operation_id, None),
+                Subject::Other => panic!("it is about a payment"),
+            }
+        }
+    }
+
+    #[test]
+    fn an_event_of_a_kind_that_is_not_used_is_still_an_event() {
+        for kind in ["charge.refunded", "payout.paid", "a.kind.of.next.year"] {
+            let event = parse(&event(kind, json!({"id": 1}))).unwrap();
+            assert_eq!((event.kind.as_str(), event.subject), (kind, Subject::Other));
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_no_event_is_refused_with_the_reason() {
+        let with = |field: &str, value: Value| {
+            let mut event = event("payout.paid", json!({}));
+            event[field] = value;
+            parse(&event).unwrap_err().to_string()
+        };
+        assert_eq!(with("object", json!("v2.core.event")), "`object` is not event");
+        assert_eq!(with("id", json!("")), "`id` is not 1 to 255 visible ASCII characters");
+        assert_eq!(with("id", json!("evt\u{0}")), "`id` is not 1 to 255 visible ASCII characters");
+        assert_eq!(with("type", json!("x".repeat(256))), "`type` is not 1 to 255 visible ASCII characters");
+        assert_eq!(with("created", json!(i64::MAX)), "`created` is not a time in Unix seconds");
+        assert!(with("livemode", Value::Null).starts_with("not an event that can be read: "));
+        assert!(matches!(parse_event(b"{"), Err(EventError::Unreadable(_))));
+        let wrong = parse(&event("payment_intent.succeeded", json!({"id": "ch_1", "object": "charge"})));
+        assert!(matches!(wrong, Err(EventError::Unreadable(_))), "{wrong:?}");
+    }
+}

@@ -130,7 +130,8 @@ impl Talk<'_> {
 
     /// Charges, and sees what came of it through to an end.
     async fn authorize(&mut self, request: &Request, resent: bool) -> Outcome {
-        let Asked { answer, doubt } = self.ask_object(Action::Authorize, request).await;
+        let Asked { answer, doubt, replayed } = self.ask_object(Action::Authorize, request).await;
+        let in_doubt = resent || doubt.is_some();
         // what a try that did nothing says of the operation: nothing, if an earlier one may have done it
         let idle = |code, message: String, why| match (doubt, resent) {
             (Some(doubt), _) => unknown(doubt),
@@ -139,6 +140,11 @@ impl Talk<'_> {
         };
         match answer {
             Answer::Given(judgement) => self.settle(judgement).await,
+            Answer::Rejected { decline, object: None } | Answer::Missing(decline)
+                if in_doubt && !replayed =>
+            {
+                self.rejected_in_doubt(decline).await
+            }
             Answer::Declined { decline, object } | Answer::Rejected { decline, object } => {
                 self.declined(decline, object).await
             }
@@ -154,6 +160,16 @@ impl Talk<'_> {
             // asking for the charge again is of no use: ask what became of it
             Answer::KeyConflict => self.look_up(Why::KeyConflict).await,
             Answer::Stuck(why) => self.look_up(why).await,
+        }
+    }
+
+    /// A resend was refused, and that is not the saved answer of an earlier try. Had one been executed, its answer
+    /// should have come; yet the account may have changed in between, so Stripe is asked before the refusal counts.
+    async fn rejected_in_doubt(&mut self, decline: Decline) -> Outcome {
+        match self.find(None).await {
+            Ok(found) => self.settle(found).await,
+            Err(Outcome::Unknown { reference: None, why: Why::Absent }) => self.declined(decline, None).await,
+            Err(outcome) => outcome,
         }
     }
 

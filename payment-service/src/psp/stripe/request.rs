@@ -1,6 +1,6 @@
 //! What is sent to Stripe.
 
-use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use reqwest::{Client, Request, RequestBuilder, Url};
 use secrecy::ExposeSecret;
 
@@ -55,7 +55,9 @@ pub(super) fn cancel(
     account: &Account,
     reference: &PspReference,
 ) -> Result<Request, Unsendable> {
-    finish(client.post(address(account, &[reference.as_str(), "cancel"])?).form(&NO_PARAMETERS), account)
+    let request = client.post(address(account, &[reference.as_str(), "cancel"])?).form(&NO_PARAMETERS);
+    // the client leaves it out, and some servers insist
+    finish(request.header(CONTENT_LENGTH, HeaderValue::from_static("0")), account)
 }
 
 /// Show one object.

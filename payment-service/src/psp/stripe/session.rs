@@ -28,6 +28,8 @@ pub(super) struct Asked<T> {
     pub(super) answer: Answer<T>,
     /// Why an earlier try of the same request may have been executed, if one may have been.
     pub(super) doubt: Option<Why>,
+    /// Whether the last answer is the saved one of an earlier try.
+    pub(super) replayed: bool,
 }
 
 /// What a given answer shows, for the record of the try.
@@ -48,16 +50,16 @@ impl Session<'_> {
         loop {
             // a request whose body is in memory can always be cloned
             let Some(copy) = request.try_clone().filter(|_| Instant::now() < self.until) else {
-                return Asked { answer: Answer::Overdue, doubt };
+                return Asked { answer: Answer::Overdue, doubt, replayed: false };
             };
             let reading = self.try_once(action, copy, &read).await;
-            let (answer, pause) = (reading.answer, reading.pause);
+            let (answer, pause, replayed) = (reading.answer, reading.pause, reading.replayed);
             let answer = match (answer, reading.should_resend) {
                 (Answer::Doubtful(why), Some(false)) => Answer::Stuck(why),
                 (answer, _) => answer,
             };
             if !resendable(&answer, reading.should_resend) || !self.pause(pause).await {
-                return Asked { answer, doubt };
+                return Asked { answer, doubt, replayed };
             }
             doubt = answer.doubt().or(doubt);
         }
@@ -91,7 +93,8 @@ impl Session<'_> {
     async fn pause(&mut self, asked_for: Option<Duration>) -> bool {
         let pause = self.pauses.get_or_insert_with(|| Pauses::new(self.settings)).next(asked_for);
         let now = Instant::now();
-        let in_time = now.checked_add(pause).is_some_and(|then| then < self.until);
+        let least = pause.saturating_add(self.settings.shortest_try);
+        let in_time = now.checked_add(least).is_some_and(|then| then <= self.until);
         if !in_time || !self.budget.resend(now) {
             return false;
         }
