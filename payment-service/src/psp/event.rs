@@ -31,7 +31,7 @@ pub enum Subject {
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
     /// Not the JSON of an event, or of the object that its type promises.
-    #[error("not an event that can be read: {0}")]
+    #[error("not an event that can be read")]
     Unreadable(#[from] serde_json::Error),
     /// JSON, and a value in it that cannot be.
     #[error("`{field}` is not {expected}")]

@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(with("id", json!("evt\u{0}")), "`id` is not 1 to 255 visible ASCII characters");
         assert_eq!(with("type", json!("x".repeat(256))), "`type` is not 1 to 255 visible ASCII characters");
         assert_eq!(with("created", json!(i64::MAX)), "`created` is not a time in Unix seconds");
-        assert!(with("livemode", Value::Null).starts_with("not an event that can be read: "));
+        assert_eq!(with("livemode", Value::Null), "not an event that can be read");
         assert!(matches!(parse_event(b"{"), Err(EventError::Unreadable(_))));
         let wrong = parse(&event("payment_intent.succeeded", json!({"id": "ch_1", "object": "charge"})));
         assert!(matches!(wrong, Err(EventError::Unreadable(_))), "{wrong:?}");

@@ -21,7 +21,7 @@ pub(super) enum Unsendable {
     Address,
     #[error("the account's key cannot be sent in a header")]
     Request,
-    #[error("{0}")]
+    #[error(transparent)]
     Amount(#[from] AmountRefused),
 }
 
