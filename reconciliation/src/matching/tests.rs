@@ -1,1 +1,153 @@
+use time::macros::{date, datetime};
 
+use super::*;
+
+fn id(number: u128) -> OperationId {
+    OperationId::from_uuid(uuid::Uuid::from_u128(number))
+}
+
+fn operation(number: u128, reference: Option<&str>) -> Operation {
+    Operation {
+        operation_id: id(number),
+        payment_id: PaymentId::from_uuid(uuid::Uuid::from_u128(number)),
+        order_id: format!("o-{number}"),
+        effect: Effect::Capture,
+        standing: Standing::Succeeded,
+        psp_reference: reference.map(str::to_owned),
+        amount: Money::new(10_000, Currency::EUR),
+    }
+}
+
+fn line(kind: LineKind, gross: i64, reference: Option<&str>, ours: Option<u128>) -> Line {
+    let name = reference.map(str::to_owned);
+    Line {
+        line_no: 2,
+        psp_line_id: "txn_1".to_owned(),
+        kind,
+        category: kind.as_str().to_owned(),
+        gross,
+        fee: 300,
+        net: gross - 300,
+        currency: Currency::EUR,
+        occurred_at: datetime!(2026-01-02 10:20:30 UTC),
+        value_date: date!(2026 - 01 - 04),
+        payout_id: None,
+        operation_id: ours.map(id),
+        order_id: None,
+        psp_reference: name.clone(),
+        psp_movement: None,
+        psp_source: name,
+    }
+}
+
+/// What was decided, in a word.
+fn word(decision: &Decision<'_>) -> String {
+    match decision {
+        Decision::Plain => "plain".to_owned(),
+        Decision::Match(tie) => format!("match {} by {}", tie.operation.order_id, tie.rule.as_str()),
+        Decision::Wait(operation) => format!("wait {}", operation.order_id),
+        Decision::Differs(tie, difference) => format!("{difference:?} of {}", tie.operation.order_id),
+        Decision::Unexplained(unexplained) => match unexplained.about {
+            Some(about) => format!("{} near {}", unexplained.kind.as_str(), about.order_id),
+            None => unexplained.kind.as_str().to_owned(),
+        },
+    }
+}
+
+fn check(operations: Vec<Operation>, line: &Line, refused: Option<&str>, expected: &str) {
+    let mut candidates = Candidates::default();
+    candidates.add(operations.clone());
+    assert_eq!(word(&decide(line, &candidates, refused)), expected, "{operations:?} {line:?}");
+}
+
+#[test]
+fn a_line_is_of_the_one_operation_that_it_names() {
+    let capture = |reference, ours| line(LineKind::Capture, 10_000, reference, ours);
+    let known = || vec![operation(1, Some("pi_1"))];
+    let unnamed = || vec![operation(1, None)];
+    for (operations, line, expected) in [
+        (known(), capture(Some("pi_1"), Some(1)), "match o-1 by psp_reference"),
+        (known(), capture(Some("pi_1"), None), "match o-1 by psp_reference"),
+        (known(), capture(None, Some(1)), "match o-1 by our_reference"),
+        (unnamed(), capture(Some("pi_1"), Some(1)), "match o-1 by our_reference"),
+        // neither name finds anything, or there is none
+        (known(), capture(Some("pi_2"), None), "unknown_to_us"),
+        (known(), capture(None, None), "unknown_to_us"),
+        (known(), capture(Some("pi_2"), Some(2)), "unknown_to_us"),
+        // the names contradict each other
+        (known(), capture(Some("pi_1"), Some(2)), "unknown_to_us near o-1"),
+        (
+            vec![operation(1, Some("pi_1")), operation(2, Some("pi_2"))],
+            capture(Some("pi_1"), Some(2)),
+            "unknown_to_us near o-1",
+        ),
+        // a tie
+        (
+            vec![operation(1, Some("pi_1")), operation(2, Some("pi_1"))],
+            capture(Some("pi_1"), Some(1)),
+            "unknown_to_us",
+        ),
+        // ours, but it is another object at the PSP: the buyer paid twice
+        (known(), capture(Some("pi_2"), Some(1)), "captured_twice near o-1"),
+    ] {
+        check(operations, &line, None, expected);
+    }
+}
+
+#[test]
+fn a_line_says_what_we_say_or_differs() {
+    let capture = |gross| line(LineKind::Capture, gross, Some("pi_1"), Some(1));
+    let known = || vec![operation(1, Some("pi_1"))];
+    check(known(), &capture(10_000), None, "match o-1 by psp_reference");
+    check(known(), &capture(9_999), None, "Amount of o-1");
+    check(known(), &capture(-10_000), None, "Amount of o-1");
+    check(known(), &capture(0), None, "Amount of o-1");
+    let dollars = Line { currency: Currency::USD, ..capture(10_000) };
+    check(known(), &dollars, None, "Currency of o-1");
+}
+
+#[test]
+fn a_line_about_what_did_not_succeed_is_evidence_until_it_is_refused() {
+    let waiting = || Operation { standing: Standing::NotSucceeded, ..operation(1, Some("pi_1")) };
+    let capture = |reference| line(LineKind::Capture, 10_000, reference, Some(1));
+    check(vec![waiting()], &capture(Some("pi_1")), None, "wait o-1");
+    check(vec![Operation { psp_reference: None, ..waiting() }], &capture(Some("pi_1")), None, "wait o-1");
+    // another object than the one that failed: it is for the service to judge
+    check(vec![waiting()], &capture(Some("pi_2")), None, "wait o-1");
+    check(vec![waiting()], &capture(Some("pi_1")), Some("it was cancelled"), "status near o-1");
+    // what was refused and succeeded all the same is matched
+    check(
+        vec![operation(1, Some("pi_1"))],
+        &capture(Some("pi_1")),
+        Some("it was cancelled"),
+        "match o-1 by psp_reference",
+    );
+}
+
+#[test]
+fn a_refund_is_matched_to_a_refund_and_never_to_its_payment() {
+    let refund = Operation { effect: Effect::Refund, ..operation(2, Some("re_1")) };
+    let capture = operation(1, Some("pi_1"));
+    let both = || vec![capture.clone(), refund.clone()];
+    let of = |gross, source: &str| Line {
+        psp_reference: Some("pi_1".to_owned()),
+        ..line(LineKind::Refund, gross, Some(source), None)
+    };
+    check(both(), &of(-10_000, "re_1"), None, "match o-2 by psp_reference");
+    check(both(), &of(-9_000, "re_1"), None, "Amount of o-2");
+    check(both(), &of(10_000, "re_1"), None, "Amount of o-2");
+    check(both(), &of(-10_000, "re_2"), None, "unknown_to_us");
+    let second = Line { operation_id: Some(id(2)), ..of(-10_000, "re_2") };
+    check(both(), &second, None, "refunded_twice near o-2");
+    let by_payment = Line { operation_id: Some(id(1)), ..of(-10_000, "re_2") };
+    check(both(), &by_payment, None, "unknown_to_us near o-1");
+}
+
+#[test]
+fn fees_and_payouts_explain_themselves_and_the_rest_does_not() {
+    let known = || vec![operation(1, Some("pi_1"))];
+    check(known(), &line(LineKind::Fee, -100, Some("pi_1"), Some(1)), None, "plain");
+    check(known(), &line(LineKind::Payout, -100, None, None), None, "plain");
+    check(known(), &line(LineKind::Chargeback, -100, Some("pi_1"), None), None, "unknown_to_us near o-1");
+    check(known(), &line(LineKind::Adjustment, -100, None, None), None, "unknown_to_us");
+}

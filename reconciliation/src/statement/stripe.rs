@@ -99,7 +99,10 @@ impl<R: Read> Statement<R> {
     pub fn open(file: &str, source: R) -> Result<Self, Error> {
         let mut reader =
             csv::ReaderBuilder::new().buffer_capacity(1 << 16).from_reader(Digesting::new(source));
-        let header = reader.headers().map_err(|error| csv_error(file, error))?.clone();
+        let header = match reader.headers() {
+            Ok(header) => header.clone(),
+            Err(error) => return Err(csv_error(file, &mut reader, error)),
+        };
         let columns = Columns::of(file, &header)?;
         Ok(Self { file: file.to_owned(), reader, header, columns, record: StringRecord::new() })
     }
@@ -109,17 +112,24 @@ impl<R: Read> Statement<R> {
     /// # Errors
     /// When the file cannot be read, or says something that it may not.
     pub fn next_line(&mut self) -> Result<Option<Line>, Error> {
-        if !self.reader.read_record(&mut self.record).map_err(|error| csv_error(&self.file, error))? {
-            if !self.reader.get_ref().quotes_are_paired() {
-                let expected = "as many closing quotes as opening ones; is the file cut off?";
-                return Err(Refusal::of_file(&self.file, "a quoted field without an end", expected).into());
-            }
-            return Ok(None);
+        match self.reader.read_record(&mut self.record) {
+            Ok(true) => {}
+            Ok(false) => return self.end().map(|()| None),
+            Err(error) => return Err(csv_error(&self.file, &mut self.reader, error)),
         }
-        let at = self.record.position().map_or(0, csv::Position::line);
+        let byte = self.record.position().map_or(0, csv::Position::byte);
+        let at = self.reader.get_mut().line_of_record(byte);
         Ok(Some(
             Row { file: &self.file, at, header: &self.header, record: &self.record }.line(&self.columns)?,
         ))
+    }
+
+    fn end(&self) -> Result<(), Error> {
+        if self.reader.get_ref().quotes_are_paired() {
+            return Ok(());
+        }
+        let expected = "as many closing quotes as opening ones; is the file cut off?";
+        Err(Refusal::of_file(&self.file, "a quoted field without an end", expected).into())
     }
 
     /// How far the file was read, in bytes.
@@ -133,8 +143,9 @@ impl<R: Read> Statement<R> {
     }
 }
 
-fn csv_error(file: &str, error: csv::Error) -> Error {
-    let line = error.position().map(csv::Position::line);
+fn csv_error<R: Read>(file: &str, reader: &mut csv::Reader<Digesting<R>>, error: csv::Error) -> Error {
+    let byte = error.position().map(csv::Position::byte);
+    let line = byte.map(|byte| reader.get_mut().line_of_record(byte));
     let refused = |found: String, expected: String| {
         Error::Refused(Refusal { line, ..Refusal::of_file(file, found, expected) })
     };
