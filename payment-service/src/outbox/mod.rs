@@ -1,4 +1,10 @@
-//! Events of payments: values that are inserted in the transaction of what they tell, and published by one relay.
+//! Events of payments: values that are inserted in the transaction of what they tell, and published by the [`relay`],
+//! the only thing that sends to Kafka.
+
+mod patience;
+mod producer;
+pub mod relay;
+mod repo;
 
 use money::{EventId, OperationId};
 use serde_json::json;
