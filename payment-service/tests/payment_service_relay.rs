@@ -375,18 +375,18 @@ async fn what_was_rolled_back_is_never_published_and_what_commits_late_is(pool: 
 async fn relays_that_lose_their_leases_all_the_time_repeat_events_and_keep_their_order(pool: PgPool) {
     let (shop, kafka) = (Shop::open(&pool).await, Kafka::start(3));
     let mut payments = Vec::new();
-    for _ in 0..15 {
+    for _ in 0..10 {
         payments.push(shop.payment(1).await);
     }
     let stop = CancellationToken::new();
     let relays: Vec<_> = (0..3)
         .map(|_| {
-            let config = Config { batch: 7, poll: Duration::from_millis(1), ..kafka.config() };
+            let config = Config { batch: 7, poll: Duration::from_millis(5), ..kafka.config() };
             tokio::spawn(Relay::new(pool.clone(), config).unwrap().run(stop.clone()))
         })
         .collect();
     let writing = async {
-        for _ in 0..12 {
+        for _ in 0..8 {
             for payment in &payments {
                 shop.event(*payment).await;
             }
@@ -397,7 +397,7 @@ async fn relays_that_lose_their_leases_all_the_time_repeat_events_and_keep_their
     let stealing = async {
         while !stop.is_cancelled() {
             shop.expire_lease().await;
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(15)).await;
         }
     };
     tokio::join!(writing, stealing);
