@@ -15,5 +15,6 @@ pub mod outbox;
 pub mod payment;
 pub mod psp;
 pub mod serve;
+pub mod settlement;
 pub mod webhook;
 pub mod worker;

@@ -17,6 +17,7 @@ use crate::engine::{self, Engine};
 use crate::http::health::Health;
 use crate::http::{self, AppState};
 use crate::merchant::{Directory, MerchantError};
+use crate::outbox::relay::{self, Relay};
 use crate::psp::{self, Connectors};
 use crate::worker::Workers;
 
@@ -35,6 +36,9 @@ pub enum ServeError {
     /// The secrets of the PSP accounts cannot be opened.
     #[error("the secrets of the PSP accounts cannot be used")]
     Secrets(#[source] MerchantError),
+    /// The relay to Kafka cannot be configured so.
+    #[error("the relay to Kafka cannot be started")]
+    Relay(#[from] relay::Error),
     /// The client for the PSPs cannot be built.
     #[error(transparent)]
     PspClient(#[from] psp::ClientError),
@@ -99,6 +103,10 @@ async fn serve(
     announce(&listener).map_err(|source| ServeError::Io("cannot say where the service listens", source))?;
     let background = TaskTracker::new();
     let key_age = config.times.idempotency_retention;
+    if let Some(brokers) = &config.kafka_brokers {
+        let relay = relay::Config { topic: config.kafka_topic.clone(), ..relay::Config::new(brokers) };
+        background.spawn(Relay::new(pool.clone(), relay)?.run(stop.clone()));
+    }
     Workers { pool, engine: engine.clone(), directory, inbox_bell, key_age }.start(&background, &stop);
     let server = http::server::serve(listener, router, stop.clone());
     let deadline = finish(server, &health, stop, config.times.grace).await;

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use money::{MerchantId, OperationId, PaymentId};
+use reconciliation::break_::{self, BreakKind, NewBreak};
 use sqlx::PgTransaction;
 
 use super::decide::{Change, Decision, Known, decide};
@@ -131,6 +132,27 @@ fn next_round(recordings: &[Recording], results: &[Option<Recorded>]) -> Vec<usi
     open.filter(|(_, (recording, _))| seen.insert(recording.operation_id)).map(|(index, _)| index).collect()
 }
 
+/// Money that the PSP took although the operation had ended without a charge: never dropped, never a capture.
+fn late_success(decided: &Decided<'_>) -> Option<NewBreak> {
+    let (Decision::LateSuccess, Finding::Answer(Outcome::Succeeded(charge))) =
+        (&decided.decision, &decided.recording.finding)
+    else {
+        return None;
+    };
+    let (known, payment) = (&decided.known, &decided.known.payment);
+    let subject = known.operation_id.to_string();
+    Some(NewBreak {
+        expected: Some(0),
+        found: Some(charge.amount),
+        psp_reference: Some(charge.reference.to_string()),
+        operation_id: Some(known.operation_id),
+        payment_id: Some(payment.payment_id),
+        order_id: Some(payment.order_id.clone()),
+        detail: format!("the PSP charged an operation that had ended as {}", known.status.as_str()),
+        ..NewBreak::new(BreakKind::LateSuccess, payment.psp_account_id, subject, payment.currency)
+    })
+}
+
 async fn record_round(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
@@ -148,6 +170,8 @@ async fn record_round(
     }
     let postings: Vec<_> = decided.iter().filter_map(|decided| decided.change()?.posting.clone()).collect();
     ledger::posting::post_in_tx(tx, merchant, &postings).await?;
+    break_::open_all_in_tx(tx, merchant, &decided.iter().filter_map(late_success).collect::<Vec<_>>())
+        .await?;
     repo::write(tx, merchant, &decided).await?;
     Ok(decided.into_iter().map(Decided::recorded).collect())
 }

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::engine::Engine;
 use crate::merchant::{Directory, MerchantError};
-use crate::{idempotency, operation, webhook};
+use crate::{idempotency, operation, settlement, webhook};
 
 /// What one round of a worker came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,9 @@ pub enum Error {
     /// The merchants could not be listed.
     #[error("the merchants could not be listed")]
     Merchants(#[from] MerchantError),
+    /// Settlement lines could not be applied.
+    #[error("settlement lines could not be applied")]
+    Settlement(#[from] settlement::Error),
     /// Operations could not be taken over.
     #[error("operations could not be taken over")]
     Operation(#[from] operation::Error),
@@ -68,6 +71,8 @@ impl Workers {
         let (this, bell) = (self.clone(), Arc::clone(&self.inbox_bell));
         loops::start(tasks, stop, "inbox", every(500), Some(bell), move || this.clone().apply_webhooks());
         let this = self.clone();
+        loops::start(tasks, stop, "settlement", every(1000), None, move || this.clone().settle());
+        let this = self.clone();
         loops::start(tasks, stop, "roll-up", every(1000), None, move || this.clone().roll_up());
         let this = self.clone();
         loops::start(tasks, stop, "reaper", every(60_000), None, move || this.clone().reap());
@@ -95,6 +100,20 @@ impl Workers {
             applied += webhook::apply_due(&self.pool, &self.engine, merchant).await?;
         }
         Ok(if applied > 0 { Outcome::Busy } else { Outcome::Idle })
+    }
+
+    /// Applies what settlement lines prove, and settles them.
+    ///
+    /// # Errors
+    /// When Postgres fails.
+    pub async fn settle(self) -> Result<Outcome, Error> {
+        let mut outcome = Outcome::Idle;
+        for merchant in settlement::merchants_with_due(&self.pool).await? {
+            if settlement::run_once(&self.pool, &self.engine, merchant).await? {
+                outcome = Outcome::Busy;
+            }
+        }
+        Ok(outcome)
     }
 
     /// Rolls the movements of hot accounts up into their balances.

@@ -1,0 +1,96 @@
+//! What settlement files prove about operations: the service's half of reconciliation.
+//!
+//! `reconciliation` leaves lines that name an operation which has not succeeded at ours. Each ends its operation the way
+//! everything does, through [`Engine::record`], or is refused and becomes a break; then the line is booked.
+
+use money::{MerchantId, Money};
+use reconciliation::evidence::{self, Evidence};
+use reconciliation::matching::Effect;
+use sqlx::PgPool;
+
+use crate::engine::{Engine, PayError};
+use crate::operation::{self, By, Finding, Recording};
+use crate::psp::{Charge, Outcome, PspReference};
+
+/// Lines that are applied in one round.
+const BATCH: u16 = 256;
+
+/// Why a round failed. What it did stands; the next one goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The evidence could not be read or marked.
+    #[error("the database failed")]
+    Database(#[from] sqlx::Error),
+    /// The operation could not be read.
+    #[error("the operation could not be read")]
+    Operation(#[from] operation::Error),
+    /// What the line proves could not be recorded.
+    #[error("what a settlement line proves could not be recorded")]
+    Record(#[from] PayError),
+    /// The lines could not be settled.
+    #[error("the lines could not be settled")]
+    Settle(#[from] reconciliation::run::Error),
+}
+
+/// Merchants that have lines to apply or to settle.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn merchants_with_due(pool: &PgPool) -> Result<Vec<MerchantId>, Error> {
+    Ok(reconciliation::run::merchants_due(pool).await?)
+}
+
+/// Applies what a merchant's settlement lines prove, and settles those lines. Answers whether anything changed.
+///
+/// # Errors
+/// When Postgres fails or a recording does.
+pub async fn run_once(pool: &PgPool, engine: &Engine, merchant: MerchantId) -> Result<bool, Error> {
+    let pending = evidence::pending(pool, merchant, BATCH).await?;
+    for line in &pending {
+        if let Err(why) = apply(pool, engine, merchant, line).await? {
+            tracing::warn!(operation_id = %line.operation_id, why, "a settlement line contradicts its operation");
+            let mut tx = pool.begin().await?;
+            evidence::refuse_in_tx(&mut tx, merchant, line.file_id, line.line_no, &why).await?;
+            tx.commit().await?;
+        }
+    }
+    let settled = reconciliation::run::settle(pool, merchant, |_| ()).await?;
+    Ok(!pending.is_empty() || !settled.is_idle())
+}
+
+/// Ends the line's operation, or says why the line cannot.
+async fn apply(
+    pool: &PgPool,
+    engine: &Engine,
+    merchant: MerchantId,
+    line: &Evidence,
+) -> Result<Result<(), String>, Error> {
+    if line.effect != Effect::Capture {
+        return Ok(Err("it is not of a capture".to_owned()));
+    }
+    let expected = operation::expected(pool, merchant, line.psp_account_id, line.operation_id).await?;
+    let Some(expected) = expected else { return Ok(Err("its operation is at another account".to_owned())) };
+    if expected.amount != line.amount {
+        return Ok(Err(difference(expected.amount, line.amount)));
+    }
+    let Some(Ok(reference)) = line.psp_reference.as_deref().map(PspReference::parse) else {
+        return Ok(Err("it does not name the PSP's object".to_owned()));
+    };
+    let charge =
+        Charge { reference, movement: line.psp_movement.clone(), amount: line.amount, captured: true };
+    let recording = Recording {
+        operation_id: line.operation_id,
+        by: By::Evidence,
+        finding: Finding::Answer(Outcome::Succeeded(charge)),
+        attempts: Vec::new(),
+        attempt_fence: 0,
+    };
+    Ok(match engine.record(merchant, recording).await?.effect {
+        operation::Effect::LateSuccess => Err("its operation had ended without a charge".to_owned()),
+        operation::Effect::Now(_) | operation::Effect::Stale | operation::Effect::Superseded => Ok(()),
+    })
+}
+
+fn difference(expected: Money, found: Money) -> String {
+    format!("it is of {found}, its operation of {expected}")
+}
