@@ -237,6 +237,11 @@ pub struct ServeArgs {
     #[allow(missing_docs, reason = "its text would become the help of the whole command")]
     pub times: Times,
 
+    /// Payments being worked on at one time; more are refused with 503 before anything is begun
+    #[arg(long, env = "PAYONCE_IN_FLIGHT", value_name = "NUMBER", default_value_t = 4096,
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub in_flight: u32,
+
     /// Kafka's brokers, as host:port,host:port. Without them events stay in the outbox
     #[arg(long, env = "PAYONCE_KAFKA_BROKERS", value_name = "BROKERS", help_heading = "Events")]
     pub kafka_brokers: Option<String>,
@@ -257,20 +262,24 @@ pub struct ServeArgs {
 #[command(next_help_heading = "Times")]
 pub struct Times {
     /// How long a caller waits for the PSP before it is answered 202 and the payment goes on without it
-    #[arg(long, env = "PAYONCE_PATIENCE", value_name = "TIME", default_value = "10s", value_parser = duration)]
+    #[arg(long, env = "PAYONCE_PATIENCE", value_name = "TIME", default_value = "15s", value_parser = duration)]
     pub patience: Duration,
 
     /// How long asking a PSP may take in all, retries included; shorter than the lease
-    #[arg(long, env = "PAYONCE_PSP_DEADLINE", value_name = "TIME", default_value = "30s", value_parser = duration)]
+    #[arg(long, env = "PAYONCE_PSP_DEADLINE", value_name = "TIME", default_value = "20s", value_parser = duration)]
     pub psp_deadline: Duration,
 
     /// How long an operation belongs to the process that took it; then another may take it over
-    #[arg(long, env = "PAYONCE_LEASE", value_name = "TIME", default_value = "60s", value_parser = duration)]
+    #[arg(long, env = "PAYONCE_LEASE", value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub lease: Duration,
 
     /// How long a request may take in all; longer than the patience
     #[arg(long, env = "PAYONCE_REQUEST_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub request_timeout: Duration,
+
+    /// How long an operation may stay in doubt before a person is asked
+    #[arg(long, env = "PAYONCE_REVIEW_AFTER", value_name = "TIME", default_value = "3days", value_parser = duration)]
+    pub review_after: Duration,
 
     /// How long a shutdown waits for what is in flight
     #[arg(long, env = "PAYONCE_GRACE", value_name = "TIME", default_value = "30s", value_parser = duration)]
@@ -338,6 +347,7 @@ mod tests {
             psp_deadline: second(30),
             lease: second(60),
             request_timeout: second(30),
+            review_after: second(60),
             grace: second(30),
             idempotency_retention: second(86_400),
         };

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{ConfigError, Embedding, OpenDatabase, ServeArgs, Times};
+use crate::config::{ConfigError, Embedding, OpenDatabase, ServeArgs};
 use crate::database::{self, DatabaseError};
 use crate::engine::{self, Engine};
 use crate::http::health::Health;
@@ -86,7 +86,7 @@ async fn serve(
     let health = Arc::new(Health::new(pool.clone()));
     let connectors = Arc::new(Connectors::new(psp::Settings::default())?);
     let hot = database::hot_pool(&pool, HOT_CONNECTIONS);
-    let engine = Engine::start(pool.clone(), hot, connectors, engine_settings(&config.times));
+    let engine = Engine::start(pool.clone(), hot, connectors, engine_settings(config));
     let inbox_bell = Arc::new(Notify::new());
     let state = AppState {
         directory: Arc::clone(&directory),
@@ -118,8 +118,11 @@ async fn serve(
     Ok(())
 }
 
-fn engine_settings(times: &Times) -> engine::Settings {
+fn engine_settings(config: &ServeArgs) -> engine::Settings {
+    let times = &config.times;
     engine::Settings {
+        in_flight: config.in_flight.try_into().unwrap_or(usize::MAX),
+        review_after: times.review_after,
         deadline: times.psp_deadline,
         lease: times.lease,
         patience: times.patience,

@@ -36,7 +36,8 @@ impl Shop {
             .unwrap();
         sqlx::query(
             "insert into psp_account (merchant_id, psp_account_id, mode, psp, name, base_url, api_secret, webhook_secrets)
-             values ($1, $2, 'test', 'stripe', 'main', 'http://127.0.0.1:1', '', '')",
+             values ($1, $2, 'test', 'stripe', 'main', 'http://127.0.0.1:1',
+                     decode(repeat('01', 31), 'hex'), decode(repeat('01', 30), 'hex'))",
         )
         .bind(merchant)
         .bind(account)

@@ -148,10 +148,7 @@ pub struct Fees {
 impl Fees {
     /// The fee on a charge, in minor units of its currency.
     pub fn on(&self, currency: Currency, amount: i64) -> i64 {
-        self.currencies
-            .get(&currency)
-            .unwrap_or(&self.default)
-            .on(amount)
+        self.currencies.get(&currency).unwrap_or(&self.default).on(amount)
     }
 }
 
@@ -167,10 +164,7 @@ pub struct Fee {
 
 impl Default for Fee {
     fn default() -> Self {
-        Self {
-            percent: Decimal::new(14, 1),
-            fixed_minor: 25,
-        }
+        Self { percent: Decimal::new(14, 1), fixed_minor: 25 }
     }
 }
 
@@ -226,9 +220,8 @@ mod tests {
 
     #[test]
     fn a_currency_may_have_its_own_fee() {
-        let fees: Fees =
-            serde_json::from_str(r#"{"currencies":{"jpy":{"percent":"3.6","fixed_minor":0}}}"#)
-                .expect("fees");
+        let fees: Fees = serde_json::from_str(r#"{"currencies":{"jpy":{"percent":"3.6","fixed_minor":0}}}"#)
+            .expect("fees");
         let jpy = Currency::parse("jpy").expect("a currency");
         let eur = Currency::parse("eur").expect("a currency");
         assert_eq!(fees.on(jpy, 1000), 36);

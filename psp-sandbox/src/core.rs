@@ -76,12 +76,8 @@ impl Core {
         let dispatcher = Dispatcher::new(config.seed);
         let mut remembered = Remembered::default();
         let kept = config.behaviour.events_kept;
-        let store = Store::open(directory, |line| {
-            remembered.take(line, &faults, &dispatcher, kept)
-        })?;
-        let behaviour = remembered
-            .behaviour
-            .unwrap_or_else(|| config.behaviour.clone());
+        let store = Store::open(directory, |line| remembered.take(line, &faults, &dispatcher, kept))?;
+        let behaviour = remembered.behaviour.unwrap_or_else(|| config.behaviour.clone());
         let core = Self {
             worlds: RwLock::default(),
             store,
@@ -174,10 +170,7 @@ impl Core {
     pub fn set_behaviour(&self, behaviour: Behaviour) -> io::Result<()> {
         let line = Line::Behaviour(std::borrow::Cow::Borrowed(&behaviour));
         self.store.append(&line)?;
-        let mut current = self
-            .behaviour
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.behaviour.write().unwrap_or_else(PoisonError::into_inner);
         *current = Arc::new(behaviour);
         Ok(())
     }
@@ -294,12 +287,7 @@ impl Core {
 
     /// Remembers that a delivery ended. Forgetting it would only deliver the event once more.
     pub fn delivery_ended(&self, world: u32, event: u64, endpoint: u32, ok: bool) {
-        let line = Line::Delivered {
-            world,
-            event,
-            endpoint,
-            ok,
-        };
+        let line = Line::Delivered { world, event, endpoint, ok };
         // The store has noted the failure and refuses calls from now on.
         let _ = self.store.append(&line);
     }
@@ -314,8 +302,7 @@ impl Core {
             for event in events {
                 let endpoints = self.dispatcher.to_send(index, event);
                 if !endpoints.is_empty() {
-                    self.dispatcher
-                        .send(index, event, &endpoints, &behaviour.webhooks);
+                    self.dispatcher.send(index, event, &endpoints, &behaviour.webhooks);
                 }
             }
         }
@@ -367,10 +354,7 @@ impl Core {
         self.outage_set.store(false, Ordering::Release);
         let discrepancies = self.discrepancies.write();
         *discrepancies.unwrap_or_else(PoisonError::into_inner) = Arc::default();
-        let mut behaviour = self
-            .behaviour
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut behaviour = self.behaviour.write().unwrap_or_else(PoisonError::into_inner);
         *behaviour = Arc::new(self.initial.clone());
         drop(behaviour);
         let cleared = self.store.clear();
@@ -389,13 +373,7 @@ impl Remembered {
         events_kept: usize,
     ) -> Result<(), String> {
         match line {
-            Line::World {
-                index,
-                account,
-                nonce,
-                livemode,
-                first_event,
-            } => {
+            Line::World { index, account, nonce, livemode, first_event } => {
                 let world = World::new(index, &account, nonce, livemode, first_event);
                 self.worlds.push(world);
             }
@@ -403,22 +381,14 @@ impl Remembered {
                 for event in commit.events.iter().filter(|it| !it.endpoints.is_empty()) {
                     dispatcher.note(world, event.seq, &event.endpoints);
                 }
-                let kept = self
-                    .behaviour
-                    .as_ref()
-                    .map_or(events_kept, |it| it.events_kept);
-                let found = self
-                    .worlds
-                    .get_mut(usize::try_from(world).unwrap_or(usize::MAX));
+                let kept = self.behaviour.as_ref().map_or(events_kept, |it| it.events_kept);
+                let found = self.worlds.get_mut(usize::try_from(world).unwrap_or(usize::MAX));
                 let found = found.ok_or_else(|| format!("account {world} is not known"))?;
                 found.apply(&commit, kept)?;
             }
-            Line::Delivered {
-                world,
-                event,
-                endpoint,
-                ok,
-            } => dispatcher.note_ended(world, event, endpoint, ok),
+            Line::Delivered { world, event, endpoint, ok } => {
+                dispatcher.note_ended(world, event, endpoint, ok)
+            }
             Line::Endpoint(endpoint) => drop(dispatcher.add_endpoint(endpoint.into_owned())),
             Line::EndpointRemoved(id) => drop(dispatcher.remove_endpoint(id)),
             Line::Behaviour(behaviour) => self.behaviour = Some(behaviour.into_owned()),

@@ -48,8 +48,7 @@ struct Arguments {
 
 fn span(text: &str) -> Result<Span, String> {
     let number = |part: &str| {
-        part.parse::<u32>()
-            .map_err(|error| format!("{part:?} is not a number of milliseconds: {error}"))
+        part.parse::<u32>().map_err(|error| format!("{part:?} is not a number of milliseconds: {error}"))
     };
     let (min, max) = match text.split_once('-') {
         Some((min, max)) => (number(min)?, number(max)?),
@@ -83,10 +82,7 @@ async fn main() -> ExitCode {
         Ok(filter) => filter,
         Err(error) => return fail(&error),
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match run(arguments.config()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&*error),

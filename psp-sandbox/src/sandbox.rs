@@ -63,30 +63,19 @@ impl Sandbox {
             (Some(directory), _) => directory.as_path(),
             (None, Some(temporary)) => temporary.path(),
             (None, None) => {
-                return Err(StartError::TemporaryDirectory(std::io::Error::other(
-                    "none",
-                )));
+                return Err(StartError::TemporaryDirectory(std::io::Error::other("none")));
             }
         };
         let core = Arc::new(Core::open(&config, directory)?);
         let client = http::webhook_client().map_err(StartError::WebhookClient)?;
         let listener = tokio::net::TcpListener::bind(config.listen).await;
-        let listen = |source| StartError::Listen {
-            address: config.listen,
-            source,
-        };
+        let listen = |source| StartError::Listen { address: config.listen, source };
         let listener = listener.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         core.set_base_url(format!("http://{address}"));
         let serving = tokio::spawn(http::serve(listener, Arc::clone(&core)));
         let delivering = tokio::spawn(http::deliver_webhooks(Arc::clone(&core), client));
-        Ok(Self {
-            address,
-            core,
-            serving,
-            delivering,
-            _temporary: temporary,
-        })
+        Ok(Self { address, core, serving, delivering, _temporary: temporary })
     }
 
     /// Where it listens.
@@ -140,10 +129,7 @@ impl Sandbox {
     /// Stops listening, lets calls under way end (hung ones by dropping them), and stops.
     pub async fn shutdown(mut self) {
         self.core.shutdown.cancel();
-        if tokio::time::timeout(GRACE, &mut self.serving)
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(GRACE, &mut self.serving).await.is_err() {
             tracing::warn!("calls under way were cut off");
         }
         self.delivering.abort();

@@ -79,7 +79,11 @@ pub async fn list(
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn totals(pool: &PgPool, merchant: MerchantId, as_of: Option<Date>) -> Result<Vec<GroupTotal>, Error> {
+pub async fn totals(
+    pool: &PgPool,
+    merchant: MerchantId,
+    as_of: Option<Date>,
+) -> Result<Vec<GroupTotal>, Error> {
     Ok(match as_of {
         None => repo::totals_now(pool, merchant).await?,
         Some(day) => repo::totals_as_of(pool, merchant, day).await?,

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use futures::TryStreamExt as _;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
 use super::card_number::{find_in_json, found_in, found_in_encoded};
@@ -127,6 +127,11 @@ fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     if let Some(field) = find_in_json(text) {
         return Err(card_number_refused(field));
     }
+    // A list would be taken for the fields in their order.
+    if text.trim_start().starts_with(|first| first != '{') && serde_json::from_str::<IgnoredAny>(text).is_ok()
+    {
+        return Err(Problem::invalid("body", "expected an object"));
+    }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut deserializer)
         .map_err(|error| json_problem(&error.path().to_string(), error.inner()))?;
@@ -154,13 +159,15 @@ fn field_and_expectation(path: &str, error: &serde_json::Error) -> (String, Stri
     let place = format!(" at line {} column {}", error.line(), error.column());
     let message: String =
         message.strip_suffix(&place).unwrap_or(&message).chars().take(LONGEST_MESSAGE).collect();
-    let parent = path.trim_end_matches('.');
-    let missing = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
-    match (missing, parent) {
-        (Some(field), "") => (field.to_owned(), "expected a value, found none".to_owned()),
-        (Some(field), parent) => (format!("{parent}.{field}"), "expected a value, found none".to_owned()),
-        (None, "") => ("body".to_owned(), message),
-        (None, parent) => (parent.to_owned(), message),
+    // Where a field is missing or repeated, the deserialiser stands before the whole object.
+    let named = |prefix: &str| message.strip_prefix(prefix).and_then(|rest| rest.strip_suffix('`'));
+    let within =
+        |field: &str| if matches!(path, "" | ".") { field.to_owned() } else { format!("{path}.{field}") };
+    match (named("missing field `"), named("duplicate field `"), path) {
+        (Some(field), _, _) => (within(field), "expected a value, found none".to_owned()),
+        (_, Some(field), _) => (within(field), "expected one value, found several".to_owned()),
+        (None, None, "" | ".") => ("body".to_owned(), message),
+        (None, None, path) => (path.to_owned(), message),
     }
 }
 
@@ -231,13 +238,14 @@ mod tests {
             (r#"{}"#, "amount", "expected a value, found none"),
             (r#"{"amount":1,"splits":[{}]}"#, "splits[0].seller_id", "expected a value, found none"),
             (r#"{"amount":1,"x":2}"#, "x", "unknown field `x`, expected `amount` or `splits`"),
-            (r#"{"amount":1,"amount":2}"#, "amount", "duplicate field `amount`"),
+            (r#"{"amount":1,"amount":2}"#, "amount", "expected one value, found several"),
             (
                 r#"{"amount":1,"splits":[{"seller_id":"a/b"}]}"#,
                 "splits[0].seller_id",
                 "expected only letters, digits and -_.:, found '/'",
             ),
-            (r#"[]"#, "body", "invalid length 0, expected struct Order with 2 elements"),
+            ("[1,[]]", "body", "expected an object"),
+            ("null", "body", "expected an object"),
         ] {
             let document = refusal(body);
             assert_eq!(document["code"], "validation_failed", "{body}");

@@ -28,9 +28,7 @@ impl Matcher {
     fn matches(&self, call: &impl CallFacts) -> bool {
         let is = |wanted: &Option<String>, value: &str| {
             wanted.as_deref().is_none_or(|wanted| {
-                wanted
-                    .strip_suffix('*')
-                    .map_or_else(|| wanted == value, |start| value.starts_with(start))
+                wanted.strip_suffix('*').map_or_else(|| wanted == value, |start| value.starts_with(start))
             })
         };
         let key = self.idempotency_key.as_deref();
@@ -38,10 +36,7 @@ impl Matcher {
             && is(&self.path, call.path())
             && is(&self.operation, call.operation())
             && key.is_none_or(|key| call.idempotency_key() == Some(key))
-            && self
-                .metadata
-                .iter()
-                .all(|(key, value)| call.has_metadata(key, value))
+            && self.metadata.iter().all(|(key, value)| call.has_metadata(key, value))
     }
 }
 
@@ -81,11 +76,7 @@ pub struct FaultBook {
 impl FaultBook {
     /// No faults yet.
     pub fn new(seed: u64) -> Self {
-        Self {
-            rules: RwLock::default(),
-            any: AtomicBool::new(false),
-            seed,
-        }
+        Self { rules: RwLock::default(), any: AtomicBool::new(false), seed }
     }
 
     fn rules(&self) -> Arc<Vec<Arc<LiveRule>>> {
@@ -223,11 +214,7 @@ mod tests {
 
     fn pattern(book: &FaultBook, calls: usize) -> String {
         let struck = |_| {
-            if book.pick(&Call).faults.is_empty() {
-                '.'
-            } else {
-                'x'
-            }
+            if book.pick(&Call).faults.is_empty() { '.' } else { 'x' }
         };
         (0..calls).map(struck).collect()
     }
@@ -237,27 +224,12 @@ mod tests {
         for (json, expected) in [
             (r#"{"fault":{"kind":"garbage_body"}}"#, "xxxx"),
             (r#"{"fault":{"kind":"garbage_body"},"times":1}"#, "x..."),
-            (
-                r#"{"fault":{"kind":"garbage_body"},"skip":2,"times":1}"#,
-                "..x.",
-            ),
+            (r#"{"fault":{"kind":"garbage_body"},"skip":2,"times":1}"#, "..x."),
             (r#"{"fault":{"kind":"garbage_body"},"nth":[2,4]}"#, ".x.x"),
-            (
-                r#"{"fault":{"kind":"garbage_body"},"match":{"method":"GET"}}"#,
-                "....",
-            ),
-            (
-                r#"{"fault":{"kind":"garbage_body"},"match":{"path":"/v1/pay*"}}"#,
-                "xxxx",
-            ),
-            (
-                r#"{"fault":{"kind":"garbage_body"},"match":{"metadata":{"order_id":"o-1"}}}"#,
-                "xxxx",
-            ),
-            (
-                r#"{"fault":{"kind":"garbage_body"},"match":{"metadata":{"order_id":"o-2"}}}"#,
-                "....",
-            ),
+            (r#"{"fault":{"kind":"garbage_body"},"match":{"method":"GET"}}"#, "...."),
+            (r#"{"fault":{"kind":"garbage_body"},"match":{"path":"/v1/pay*"}}"#, "xxxx"),
+            (r#"{"fault":{"kind":"garbage_body"},"match":{"metadata":{"order_id":"o-1"}}}"#, "xxxx"),
+            (r#"{"fault":{"kind":"garbage_body"},"match":{"metadata":{"order_id":"o-2"}}}"#, "...."),
         ] {
             let book = FaultBook::new(1);
             book.add(rule(json));

@@ -48,14 +48,7 @@ pub struct Answer {
 impl Answer {
     /// An answer without special headers.
     pub const fn new(status: u16, body: Vec<u8>) -> Self {
-        Self {
-            status,
-            body,
-            original: None,
-            retry_after: None,
-            rate_limited: None,
-            should_retry: None,
-        }
+        Self { status, body, original: None, retry_after: None, rate_limited: None, should_retry: None }
     }
 
     /// An error.

@@ -42,11 +42,7 @@ pub async fn handle(
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let mut envelope = Envelope {
-        request: core.request_id(),
-        version: version(&parts.headers),
-        key: None,
-    };
+    let mut envelope = Envelope { request: core.request_id(), version: version(&parts.headers), key: None };
     let body = match axum::body::to_bytes(body, BODY_LIMIT).await {
         Ok(body) => body,
         Err(_) => return refuse(&too_large(), &envelope),
@@ -103,12 +99,7 @@ pub struct Call {
 }
 
 impl Call {
-    fn read(
-        core: &Core,
-        parts: &Parts,
-        body: &[u8],
-        envelope: &mut Envelope,
-    ) -> Result<Self, ApiError> {
+    fn read(core: &Core, parts: &Parts, body: &[u8], envelope: &mut Envelope) -> Result<Self, ApiError> {
         let (method, path) = (&parts.method, parts.uri.path());
         let world = match secret_key(&parts.headers) {
             None => return Err(unauthorized()),
@@ -151,21 +142,13 @@ impl Call {
     }
 
     fn renderer<'a>(&self, core: &'a Core) -> Renderer<'a> {
-        Renderer {
-            nonce: self.nonce,
-            livemode: self.livemode,
-            base_url: core.base_url(),
-        }
+        Renderer { nonce: self.nonce, livemode: self.livemode, base_url: core.base_url() }
     }
 }
 
 impl CallFacts for Call {
     fn method(&self) -> &str {
-        if self.operation.reads() {
-            "GET"
-        } else {
-            "POST"
-        }
+        if self.operation.reads() { "GET" } else { "POST" }
     }
 
     fn path(&self) -> &str {
@@ -201,11 +184,7 @@ struct Plan {
 
 impl Plan {
     fn of(core: &Core, call: &Call) -> Self {
-        let mut plan = Self {
-            delay_ms: 0,
-            fault: None,
-            executes: None,
-        };
+        let mut plan = Self { delay_ms: 0, fault: None, executes: None };
         let mut delays = Vec::new();
         let behaviour = core.behaviour();
         if !behaviour.latency_ms.is_zero() {
@@ -214,20 +193,13 @@ impl Plan {
         for (rule, number, fault) in core.faults.pick(call).faults {
             core.stats.fault(fault.name());
             // The store has noted a failure and refuses calls from now on.
-            let _ = core
-                .store
-                .append(&crate::store::Line::Fired { rule, number });
+            let _ = core.store.append(&crate::store::Line::Fired { rule, number });
             match fault {
                 Fault::Latency { ms } => delays.push(ms),
                 fault => plan.fault = Some(fault),
             }
         }
-        if let Some(Fault::ServerError {
-            saved: true,
-            executes,
-            ..
-        }) = &plan.fault
-        {
+        if let Some(Fault::ServerError { saved: true, executes, .. }) = &plan.fault {
             plan.executes = Some(*executes);
         }
         if !delays.is_empty() {
@@ -252,29 +224,18 @@ impl Plan {
                 peer.cut(*close);
                 answer(&unavailable())
             }
-            Fault::RateLimited {
-                retry_after_seconds,
-                reason,
-            } => Some(Answer {
+            Fault::RateLimited { retry_after_seconds, reason } => Some(Answer {
                 retry_after: Some(*retry_after_seconds),
                 rate_limited: Some(reason.clone()),
                 ..Answer::error(&too_many(), renderer)
             }),
             Fault::LockTimeout => answer(&lock_timeout()),
-            Fault::Unavailable {
-                retry_after_seconds,
-            } => Some(Answer {
-                retry_after: *retry_after_seconds,
-                ..Answer::error(&unavailable(), renderer)
-            }),
-            Fault::ServerError {
-                saved: false,
-                should_retry,
-                ..
-            } => Some(Answer {
-                should_retry: *should_retry,
-                ..Answer::error(&ApiError::internal(), renderer)
-            }),
+            Fault::Unavailable { retry_after_seconds } => {
+                Some(Answer { retry_after: *retry_after_seconds, ..Answer::error(&unavailable(), renderer) })
+            }
+            Fault::ServerError { saved: false, should_retry, .. } => {
+                Some(Answer { should_retry: *should_retry, ..Answer::error(&ApiError::internal(), renderer) })
+            }
             _ => None,
         }
     }
@@ -308,9 +269,7 @@ impl Claim {
         };
         let ttl_ms = ttl_ms(&core.behaviour());
         let mut world = locked(&call.world);
-        let found = world
-            .keys()
-            .look_up(key, call.fingerprint, core.now_ms(), ttl_ms);
+        let found = world.keys().look_up(key, call.fingerprint, core.now_ms(), ttl_ms);
         if let Some(answer) = known(core, found, &call.renderer(core)) {
             return Err(answer);
         }
@@ -349,10 +308,7 @@ fn replay(saved: Saved, renderer: &Renderer<'_>) -> Answer {
         SavedBody::Object(snapshot) => renderer.json(snapshot),
         SavedBody::Text(text) => text.as_bytes().to_vec(),
     };
-    Answer {
-        original: Some(saved.request),
-        ..Answer::new(saved.status, body)
-    }
+    Answer { original: Some(saved.request), ..Answer::new(saved.status, body) }
 }
 
 /// Executes a call, or gives the answer its key has already.
@@ -403,12 +359,7 @@ enum Reply {
 }
 
 impl Work<'_> {
-    fn execute(
-        &self,
-        shared: &SharedWorld,
-        command: Result<Command, ApiError>,
-        claimed: bool,
-    ) -> Answer {
+    fn execute(&self, shared: &SharedWorld, command: Result<Command, ApiError>, claimed: bool) -> Answer {
         let behaviour = self.core.behaviour();
         let endpoints = self.core.dispatcher.endpoints();
         let around = Surroundings {
@@ -461,11 +412,7 @@ impl Work<'_> {
     }
 
     /// The status and body of an outcome.
-    fn reply(
-        &self,
-        world: &World,
-        outcome: Result<Stored, ApiError>,
-    ) -> Result<(u16, Reply), String> {
+    fn reply(&self, world: &World, outcome: Result<Stored, ApiError>) -> Result<(u16, Reply), String> {
         if self.executes.is_some() {
             let error = ApiError::internal();
             return Ok((error.status, Reply::Text(error.json(self.renderer))));
@@ -476,7 +423,8 @@ impl Work<'_> {
         };
         let snapshot = world.resolve(&stored)?;
         // Where to authenticate depends on where the sandbox listens, which a restart may change.
-        let fixed = !matches!(&snapshot, Snapshot::Intent(intent) if intent.status == IntentStatus::RequiresAction);
+        let fixed =
+            !matches!(&snapshot, Snapshot::Intent(intent) if intent.status == IntentStatus::RequiresAction);
         if fixed && self.expand.is_empty() {
             return Ok((200, Reply::Object(stored, snapshot)));
         }
@@ -508,15 +456,12 @@ impl Work<'_> {
             },
         });
         let refused = |_| Answer::error(&unavailable(), self.renderer);
-        self.core
-            .store
-            .commit(world.index, commit)
-            .map_err(refused)?;
+        self.core.store.commit(world.index, commit).map_err(refused)?;
         match &commit.key {
             None => Ok(()),
-            Some(key) => world
-                .apply_key(key)
-                .map_err(|_| Answer::error(&ApiError::internal(), self.renderer)),
+            Some(key) => {
+                world.apply_key(key).map_err(|_| Answer::error(&ApiError::internal(), self.renderer))
+            }
         }
     }
 }
@@ -545,11 +490,7 @@ fn version(headers: &HeaderMap) -> HeaderValue {
 
 /// An error of a call that belongs to no account.
 fn refuse(error: &ApiError, envelope: &Envelope) -> Response<Body> {
-    let renderer = Renderer {
-        nonce: Nonce::NONE,
-        livemode: false,
-        base_url: "",
-    };
+    let renderer = Renderer { nonce: Nonce::NONE, livemode: false, base_url: "" };
     Answer::error(error, &renderer).respond(envelope)
 }
 

@@ -31,10 +31,7 @@ fn nothing() -> Response {
     (StatusCode::NOT_FOUND, "There is no such payment.").into_response()
 }
 
-async fn page(
-    State(core): State<Arc<Core>>,
-    Path((id, secret)): Path<(String, String)>,
-) -> Response {
+async fn page(State(core): State<Arc<Core>>, Path((id, secret)): Path<(String, String)>) -> Response {
     if find(&core, &id, &secret).is_none() {
         return nothing();
     }
@@ -62,28 +59,21 @@ async fn press(
             return (StatusCode::BAD_REQUEST, message).into_response();
         }
     };
-    let return_url = locked(&world)
-        .intent(&id)
-        .and_then(|intent| intent.return_url.clone());
+    let return_url = locked(&world).intent(&id).and_then(|intent| intent.return_url.clone());
     let outcome = change(&core, &world, |tx| tx.authenticate(&id, passed));
     let result = match outcome {
         Err(error) => {
             tracing::error!(%error, "an authentication was lost");
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         }
-        Ok(Err(error))
-            if error.status == 400 && error.code == "payment_intent_unexpected_state" =>
-        {
+        Ok(Err(error)) if error.status == 400 && error.code == "payment_intent_unexpected_state" => {
             return (StatusCode::BAD_REQUEST, error.message.into_owned()).into_response();
         }
         Ok(Err(_)) => "failed",
         Ok(Ok(_)) => "succeeded",
     };
     match return_url {
-        None => Html(format!(
-            "<!doctype html><title>3D Secure</title><p>{result}"
-        ))
-        .into_response(),
+        None => Html(format!("<!doctype html><title>3D Secure</title><p>{result}")).into_response(),
         Some(url) => {
             let sign = if url.contains('?') { '&' } else { '?' };
             Redirect::to(&format!(

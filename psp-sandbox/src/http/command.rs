@@ -105,9 +105,7 @@ fn new_intent(form: &mut Form, world: &SharedWorld) -> Result<NewIntent, ApiErro
     let description = form.text_within("description", 1000)?;
     let suffix = form.text_within("statement_descriptor_suffix", 22)?;
     let details = confirm(form, world)?;
-    let capture_method = details
-        .capture_method
-        .unwrap_or(CaptureMethod::AutomaticAsync);
+    let capture_method = details.capture_method.unwrap_or(CaptureMethod::AutomaticAsync);
     let confirmed = form.flag("confirm")?.unwrap_or(false);
     form.accept(&["confirmation_method"]);
     if confirmed {
@@ -137,7 +135,9 @@ fn takes_redirects(form: &mut Form) -> Result<bool, ApiError> {
     let enabled = form.flag("automatic_payment_methods[enabled]")?;
     let redirects = form.text("automatic_payment_methods[allow_redirects]");
     if enabled == Some(true) && !types.is_empty() {
-        let message = "You may only specify one of these parameters: automatic_payment_methods, payment_method_types.".to_owned();
+        let message =
+            "You may only specify one of these parameters: automatic_payment_methods, payment_method_types."
+                .to_owned();
         return Err(ApiError::invalid("payment_method_types", "", message));
     }
     let automatic = types.is_empty() && enabled.unwrap_or(true);
@@ -191,25 +191,16 @@ fn new_refund(form: &mut Form) -> Result<NewRefund, ApiError> {
         (None, Some(id)) => RefundTarget::Charge(id),
         (None, None) => return Form::required("payment_intent", None),
         (Some(_), Some(_)) => {
-            let message =
-                "You may only specify one of these parameters: charge, payment_intent.".to_owned();
+            let message = "You may only specify one of these parameters: charge, payment_intent.".to_owned();
             return Err(ApiError::invalid("charge", "", message));
         }
     };
     let amount = form.integer("amount")?;
     if amount.is_some_and(|amount| amount < 1) {
         let message = "This value must be greater than or equal to 1.".to_owned();
-        return Err(ApiError::invalid(
-            "amount",
-            "parameter_invalid_integer",
-            message,
-        ));
+        return Err(ApiError::invalid("amount", "parameter_invalid_integer", message));
     }
-    form.accept(&[
-        "instructions_email",
-        "refund_application_fee",
-        "reverse_transfer",
-    ]);
+    form.accept(&["instructions_email", "refund_application_fee", "reverse_transfer"]);
     Ok(NewRefund {
         target,
         amount,

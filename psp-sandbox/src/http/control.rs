@@ -64,31 +64,17 @@ type Shared = State<Arc<Core>>;
 /// All of it, for callers on this machine.
 pub fn routes() -> Router<Arc<Core>> {
     Router::new()
-        .route(
-            "/config",
-            get(read_config).put(put_config).patch(patch_config),
-        )
-        .route(
-            "/faults",
-            get(list_faults).post(post_fault).delete(delete_faults),
-        )
+        .route("/config", get(read_config).put(put_config).patch(patch_config))
+        .route("/faults", get(list_faults).post(post_fault).delete(delete_faults))
         .route("/faults/release", post(post_release))
         .route("/faults/{id}", delete(delete_fault))
         .route("/outage", post(post_outage).delete(delete_outage))
-        .route(
-            "/webhook_endpoints",
-            get(list_endpoints).post(post_endpoint),
-        )
+        .route("/webhook_endpoints", get(list_endpoints).post(post_endpoint))
         .route("/webhook_endpoints/{id}", delete(delete_endpoint))
         .route("/payouts", post(post_payouts))
         .route("/payouts/{id}/settlement.csv", get(settlement::of_payout))
         .route("/settlement.csv", get(settlement::of_all))
-        .route(
-            "/discrepancies",
-            get(list_discrepancies)
-                .post(post_discrepancy)
-                .delete(delete_discrepancies),
-        )
+        .route("/discrepancies", get(list_discrepancies).post(post_discrepancy).delete(delete_discrepancies))
         .route("/refunds/{id}/fail", post(fail_refund))
         .route("/effects", get(effects::page))
         .route("/effects/summary", get(effects::summary))
@@ -99,23 +85,14 @@ pub fn routes() -> Router<Arc<Core>> {
         .layer(middleware::from_fn(only_loopback))
 }
 
-async fn only_loopback(
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    request: Request,
-    next: Next,
-) -> Response {
-    if peer.is_loopback() {
-        next.run(request).await
-    } else {
-        StatusCode::NOT_FOUND.into_response()
-    }
+async fn only_loopback(ConnectInfo(peer): ConnectInfo<Peer>, request: Request, next: Next) -> Response {
+    if peer.is_loopback() { next.run(request).await } else { StatusCode::NOT_FOUND.into_response() }
 }
 
 /// Reads a body; none at all is an empty object.
 fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refused> {
     let body: &[u8] = if body.is_empty() { b"{}" } else { body };
-    serde_json::from_slice(body)
-        .map_err(|error| Refused(StatusCode::BAD_REQUEST, format!("body: {error}")))
+    serde_json::from_slice(body).map_err(|error| Refused(StatusCode::BAD_REQUEST, format!("body: {error}")))
 }
 
 fn shown(value: &impl Serialize) -> Answered {
@@ -125,19 +102,13 @@ fn shown(value: &impl Serialize) -> Answered {
 }
 
 /// Decides something on an account outside the API, writes it and applies it.
-pub fn change<T>(
-    core: &Core,
-    shared: &SharedWorld,
-    decide: impl FnOnce(&mut Tx<'_>) -> T,
-) -> io::Result<T> {
+pub fn change<T>(core: &Core, shared: &SharedWorld, decide: impl FnOnce(&mut Tx<'_>) -> T) -> io::Result<T> {
     let (behaviour, endpoints) = (core.behaviour(), core.dispatcher.endpoints());
     let mut world = locked(shared);
     let mut tx = Tx::new(&world, core.surroundings(&behaviour, &endpoints));
     let decided = decide(&mut tx);
     let mut commit = tx.finish();
-    world
-        .apply(&commit, behaviour.events_kept)
-        .map_err(io::Error::other)?;
+    world.apply(&commit, behaviour.events_kept).map_err(io::Error::other)?;
     core.store.commit(world.index, &mut commit)?;
     let index = world.index;
     drop(world);
@@ -230,10 +201,7 @@ struct NewOutage {
 async fn post_outage(State(core): Shared, body: Bytes) -> Answered {
     let new: NewOutage = parse(&body)?;
     let until = |seconds| core.now_ms() + i64::from(seconds) * 1000;
-    let outage = Outage {
-        mode: new.mode,
-        until_ms: new.seconds.map(until),
-    };
+    let outage = Outage { mode: new.mode, until_ms: new.seconds.map(until) };
     core.set_outage(Some(outage))?;
     shown(&outage)
 }
@@ -246,8 +214,7 @@ async fn delete_outage(State(core): Shared) -> Answered {
 /// Sends webhooks to another endpoint.
 pub fn add_endpoint(core: &Core, endpoint: Endpoint) -> io::Result<Endpoint> {
     let endpoint = core.dispatcher.add_endpoint(Endpoint { id: 0, ..endpoint });
-    core.store
-        .append(&Line::Endpoint(Cow::Borrowed(&endpoint)))?;
+    core.store.append(&Line::Endpoint(Cow::Borrowed(&endpoint)))?;
     Ok(endpoint)
 }
 
@@ -386,15 +353,11 @@ async fn wait(State(core): Shared, Query(wait): Query<Wait>) -> Answered {
     });
     match waited.await {
         Ok(()) => shown(&json!({})),
-        Err(_) => Err(Refused(
-            StatusCode::REQUEST_TIMEOUT,
-            "it did not come to that".to_owned(),
-        )),
+        Err(_) => Err(Refused(StatusCode::REQUEST_TIMEOUT, "it did not come to that".to_owned())),
     }
 }
 
 async fn reset(State(core): Shared) -> Answered {
-    core.reset()
-        .map_err(|error| Refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
+    core.reset().map_err(|error| Refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
     shown(&json!({}))
 }

@@ -63,21 +63,12 @@ fn event_body(core: &Core, job: Job) -> Option<Vec<u8>> {
         let event = world.event_at(job.event)?.clone();
         (event, world.renderer(core.base_url()))
     };
-    let view = EventView {
-        renderer: &renderer,
-        event: &event,
-        pending,
-    };
+    let view = EventView { renderer: &renderer, event: &event, pending };
     serde_json::to_vec(&view).ok()
 }
 
 /// One try, signed at the moment it is made: the real clock, since it is the receiver who will check it.
-async fn send(
-    client: &reqwest::Client,
-    endpoint: &Endpoint,
-    body: Vec<u8>,
-    timeout: Duration,
-) -> bool {
+async fn send(client: &reqwest::Client, endpoint: &Endpoint, body: Vec<u8>, timeout: Duration) -> bool {
     let timestamp = system_ms().div_euclid(1000);
     let signature = signature_header(&endpoint.secrets, timestamp, &body);
     let answer = client

@@ -77,15 +77,10 @@ fn sum(core: &Core) -> Result<Value, Refused> {
     charged.retain(|_, count| *count > 1);
     let by_currency = |totals: BTreeMap<String, (u64, i64)>| -> BTreeMap<String, Value> {
         let shown = |(count, amount)| json!({"count": count, "amount": amount});
-        totals
-            .into_iter()
-            .map(|(currency, total)| (currency, shown(total)))
-            .collect()
+        totals.into_iter().map(|(currency, total)| (currency, shown(total))).collect()
     };
-    let totals: BTreeMap<_, _> = totals
-        .into_iter()
-        .map(|(kind, totals)| (kind, by_currency(totals)))
-        .collect();
+    let totals: BTreeMap<_, _> =
+        totals.into_iter().map(|(kind, totals)| (kind, by_currency(totals))).collect();
     Ok(json!({
         "effects": after,
         "totals": totals,

@@ -13,12 +13,7 @@ use crate::world::World;
 const DEPTH: usize = 4;
 
 /// Expands the paths in a body.
-pub fn expand(
-    core: &Core,
-    world: &World,
-    body: Vec<u8>,
-    paths: &[String],
-) -> Result<Vec<u8>, ApiError> {
+pub fn expand(core: &Core, world: &World, body: Vec<u8>, paths: &[String]) -> Result<Vec<u8>, ApiError> {
     if paths.is_empty() {
         return Ok(body);
     }
@@ -34,13 +29,7 @@ pub fn expand(
     serde_json::to_vec(&value).map_err(|_| ApiError::internal())
 }
 
-fn follow(
-    core: &Core,
-    world: &World,
-    value: &mut Value,
-    steps: &[&str],
-    path: &str,
-) -> Result<(), ApiError> {
+fn follow(core: &Core, world: &World, value: &mut Value, steps: &[&str], path: &str) -> Result<(), ApiError> {
     let Some((step, rest)) = steps.split_first() else {
         return Ok(());
     };
@@ -51,9 +40,7 @@ fn follow(
     let field = value.get_mut(*step).ok_or_else(refused)?;
     match field {
         Value::Null => Ok(()),
-        Value::Array(items) => items
-            .iter_mut()
-            .try_for_each(|item| follow(core, world, item, rest, path)),
+        Value::Array(items) => items.iter_mut().try_for_each(|item| follow(core, world, item, rest, path)),
         Value::String(id) => {
             *field = object(core, world, id).ok_or_else(refused)?;
             follow(core, world, field, rest, path)
@@ -72,10 +59,7 @@ fn object(core: &Core, world: &World, id: &str) -> Option<Value> {
         Kind::Charge => value(&ChargeView(renderer, world.charge_at(seq)?)),
         Kind::Refund => value(&RefundView(renderer, world.refund_at(seq)?)),
         Kind::Payout => value(&PayoutView(renderer, world.payout_at(seq)?)),
-        Kind::BalanceTransaction => value(&BalanceTransactionView(
-            renderer,
-            world.transaction_at(seq)?,
-        )),
+        Kind::BalanceTransaction => value(&BalanceTransactionView(renderer, world.transaction_at(seq)?)),
         Kind::PaymentMethod => {
             let intent = world.intent_at(seq)?;
             let failed = || intent.failure.map(|failure| failure.card);

@@ -47,10 +47,7 @@ operations! {
 impl Operation {
     /// The call a request line means, and the id in its path.
     pub fn route<'a>(method: &Method, path: &'a str) -> Option<(Self, &'a str)> {
-        let mut parts = path
-            .strip_prefix("/v1/")?
-            .trim_end_matches('/')
-            .splitn(3, '/');
+        let mut parts = path.strip_prefix("/v1/")?.trim_end_matches('/').splitn(3, '/');
         let resource = parts.next()?;
         let id = parts.next().unwrap_or_default();
         let action = parts.next().unwrap_or_default();
@@ -100,26 +97,10 @@ mod tests {
     #[test]
     fn request_lines_lead_to_their_operations() {
         for (method, path, expected) in [
-            (
-                Method::POST,
-                "/v1/payment_intents",
-                Some((Operation::IntentsCreate, "")),
-            ),
-            (
-                Method::GET,
-                "/v1/payment_intents/search",
-                Some((Operation::IntentsSearch, "search")),
-            ),
-            (
-                Method::GET,
-                "/v1/payment_intents/pi_1",
-                Some((Operation::IntentsRetrieve, "pi_1")),
-            ),
-            (
-                Method::POST,
-                "/v1/payment_intents/pi_1/confirm",
-                Some((Operation::IntentsConfirm, "pi_1")),
-            ),
+            (Method::POST, "/v1/payment_intents", Some((Operation::IntentsCreate, ""))),
+            (Method::GET, "/v1/payment_intents/search", Some((Operation::IntentsSearch, "search"))),
+            (Method::GET, "/v1/payment_intents/pi_1", Some((Operation::IntentsRetrieve, "pi_1"))),
+            (Method::POST, "/v1/payment_intents/pi_1/confirm", Some((Operation::IntentsConfirm, "pi_1"))),
             (Method::POST, "/v1/payment_intents/pi_1/explode", None),
             (Method::DELETE, "/v1/payment_intents/pi_1", None),
             (Method::GET, "/v2/payment_intents", None),

@@ -8,8 +8,7 @@ use crate::core::{Core, SharedWorld, locked};
 use crate::model::event::EventKind;
 use crate::model::id::Kind;
 use crate::render::{
-    AccountView, BalanceTransactionView, ChargeView, EventView, IntentView, PayoutView, RefundView,
-    Renderer,
+    AccountView, BalanceTransactionView, ChargeView, EventView, IntentView, PayoutView, RefundView, Renderer,
 };
 use crate::wire::{ApiError, Form};
 use crate::world::{EventFilter, Page, PageRequest, Query, World};
@@ -25,11 +24,7 @@ pub fn read(
     let mut world = locked(world);
     let renderer = world.renderer(core.base_url());
     let renderer = &renderer;
-    let reader = Reader {
-        core,
-        world: &world,
-        renderer,
-    };
+    let reader = Reader { core, world: &world, renderer };
     match operation {
         Operation::IntentsSearch => search(core, &mut world, form),
         Operation::IntentsList
@@ -58,30 +53,20 @@ impl Reader<'_> {
         match operation {
             Operation::IntentsRetrieve => {
                 let found = world.intent(id);
-                let found =
-                    found.ok_or_else(|| ApiError::missing("payment_intent", "intent", id))?;
+                let found = found.ok_or_else(|| ApiError::missing("payment_intent", "intent", id))?;
                 text(&IntentView::new(renderer, found))
             }
             Operation::ChargesRetrieve => {
                 let found = seq(Kind::Charge).and_then(|seq| world.charge_at(seq));
-                text(&ChargeView(
-                    renderer,
-                    found.ok_or_else(|| missing("charge"))?,
-                ))
+                text(&ChargeView(renderer, found.ok_or_else(|| missing("charge"))?))
             }
             Operation::RefundsRetrieve => {
                 let found = seq(Kind::Refund).and_then(|seq| world.refund_at(seq));
-                text(&RefundView(
-                    renderer,
-                    found.ok_or_else(|| missing("refund"))?,
-                ))
+                text(&RefundView(renderer, found.ok_or_else(|| missing("refund"))?))
             }
             Operation::PayoutsRetrieve => {
                 let found = seq(Kind::Payout).and_then(|seq| world.payout_at(seq));
-                text(&PayoutView(
-                    renderer,
-                    found.ok_or_else(|| missing("payout"))?,
-                ))
+                text(&PayoutView(renderer, found.ok_or_else(|| missing("payout"))?))
             }
             Operation::TransactionsRetrieve => {
                 let found = seq(Kind::BalanceTransaction).and_then(|seq| world.transaction_at(seq));
@@ -92,11 +77,7 @@ impl Reader<'_> {
                 let found = seq(Kind::Event).and_then(|seq| world.event_at(seq));
                 let event = found.ok_or_else(|| missing("event"))?;
                 let pending = self.pending(event.seq);
-                text(&EventView {
-                    renderer,
-                    event,
-                    pending,
-                })
+                text(&EventView { renderer, event, pending })
             }
             Operation::AccountRetrieve => text(&AccountView(&world.account)),
             _ => Err(ApiError::internal()),
@@ -115,9 +96,7 @@ impl Reader<'_> {
                 form.accept(&["customer"]);
                 form.finish()?;
                 let page = world.list_intents(&page)?;
-                list("/v1/payment_intents", &page, |it| {
-                    IntentView::new(renderer, it)
-                })
+                list("/v1/payment_intents", &page, |it| IntentView::new(renderer, it))
             }
             Operation::RefundsList => {
                 let (charge, intent) = (form.text("charge"), form.text("payment_intent"));
@@ -135,9 +114,7 @@ impl Reader<'_> {
                 let (payout, source) = (form.text("payout"), form.text("source"));
                 form.finish()?;
                 let page = world.list_transactions(&page, payout.as_deref(), source.as_deref())?;
-                list("/v1/balance_transactions", &page, |it| {
-                    BalanceTransactionView(renderer, it)
-                })
+                list("/v1/balance_transactions", &page, |it| BalanceTransactionView(renderer, it))
             }
             _ => {
                 let filter = event_filter(&mut form)?;
@@ -168,10 +145,7 @@ fn event_filter(form: &mut Form) -> Result<EventFilter, ApiError> {
         let message = format!("No such event type: {}", names.join(", "));
         return Err(ApiError::invalid("type", "", message));
     }
-    Ok(EventFilter {
-        kinds,
-        delivered: form.flag("delivery_success")?,
-    })
+    Ok(EventFilter { kinds, delivered: form.flag("delivery_success")? })
 }
 
 fn search(core: &Core, world: &mut World, mut form: Form) -> Result<Vec<u8>, ApiError> {
@@ -184,10 +158,7 @@ fn search(core: &Core, world: &mut World, mut form: Form) -> Result<Vec<u8>, Api
     let lag = i64::from(core.behaviour().search_lag_ms);
     let found = world.search_intents(&query, core.now_ms() - lag);
     let renderer = world.renderer(core.base_url());
-    let views: Vec<_> = found
-        .iter()
-        .map(|intent| IntentView::new(&renderer, intent))
-        .collect();
+    let views: Vec<_> = found.iter().map(|intent| IntentView::new(&renderer, intent)).collect();
     let page = views.get(from..).unwrap_or_default();
     let page = &page[..limit.min(page.len())];
     let more = views.len() > from.saturating_add(page.len());

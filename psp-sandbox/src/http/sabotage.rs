@@ -54,11 +54,7 @@ pub async fn spoil(
         }
         Fault::ServerError { should_retry, .. } => answer.should_retry = should_retry,
         Fault::SlowDrip { bytes, interval_ms } => {
-            let body = drip(
-                &answer.body,
-                bytes,
-                Duration::from_millis(interval_ms.into()),
-            );
+            let body = drip(&answer.body, bytes, Duration::from_millis(interval_ms.into()));
             return answer.respond_with(envelope, body);
         }
         Fault::GarbageBody => answer.body = b"<html>\0\xff upstream says hello {\"id\":".to_vec(),
@@ -92,10 +88,7 @@ fn drip(body: &[u8], bytes: u32, interval: Duration) -> Body {
 /// Half of the body under the length of all of it, and then the end of the connection.
 fn truncated(answer: &Answer, envelope: &Envelope) -> Response {
     let half = Bytes::copy_from_slice(&answer.body[..answer.body.len() / 2]);
-    let parts = [
-        Ok(half),
-        Err(io::Error::from(io::ErrorKind::ConnectionReset)),
-    ];
+    let parts = [Ok(half), Err(io::Error::from(io::ErrorKind::ConnectionReset))];
     let body = Body::from_stream(stream::iter(parts));
     let mut response = answer.respond_with(envelope, body);
     let length = HeaderValue::from(answer.body.len());
@@ -115,13 +108,7 @@ fn huge(answer: &Answer, bytes: u64, envelope: &Envelope) -> Response {
 
 /// The body with some of it replaced.
 fn wrong(body: &[u8], fault: &Fault) -> Vec<u8> {
-    let Fault::WrongReply {
-        amount,
-        currency,
-        metadata,
-        status,
-    } = fault
-    else {
+    let Fault::WrongReply { amount, currency, metadata, status } = fault else {
         return body.to_vec();
     };
     let Ok(Value::Object(mut fields)) = serde_json::from_slice(body) else {

@@ -62,18 +62,12 @@ impl Listener for Sockets {
             tracing::debug!(%error, "answers may be late");
         }
         let cut = Arc::new(AtomicU8::new(OPEN));
-        let peer = Peer {
-            address,
-            cut: Arc::clone(&cut),
-        };
+        let peer = Peer { address, cut: Arc::clone(&cut) };
         (Socket { stream, cut }, peer)
     }
 
     fn local_addr(&self) -> io::Result<Peer> {
-        Ok(Peer {
-            address: self.0.local_addr()?,
-            cut: Arc::default(),
-        })
+        Ok(Peer { address: self.0.local_addr()?, cut: Arc::default() })
     }
 }
 
@@ -109,11 +103,7 @@ impl AsyncRead for Socket {
 }
 
 impl AsyncWrite for Socket {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.check()?;
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
@@ -150,9 +140,7 @@ pub async fn serve(listener: TcpListener, core: Arc<Core>) {
         .fallback(api::handle)
         .with_state(core);
     let app = app.into_make_service_with_connect_info::<Peer>();
-    let served = axum::serve(Sockets(listener), app)
-        .with_graceful_shutdown(shutdown.cancelled_owned())
-        .await;
+    let served = axum::serve(Sockets(listener), app).with_graceful_shutdown(shutdown.cancelled_owned()).await;
     if let Err(error) = served {
         tracing::error!(%error, "serving ended");
     }

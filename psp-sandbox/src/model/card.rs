@@ -34,13 +34,7 @@ const fn coded(
     message: &'static str,
     advice_code: Option<&'static str>,
 ) -> DeclineReason {
-    DeclineReason {
-        kind: "card_error",
-        code,
-        decline_code: Some(code),
-        message,
-        advice_code,
-    }
+    DeclineReason { kind: "card_error", code, decline_code: Some(code), message, advice_code }
 }
 
 static DECLINES: [DeclineReason; 10] = [
@@ -56,16 +50,8 @@ static DECLINES: [DeclineReason; 10] = [
         message: "Your card was declined for making repeated attempts too frequently or exceeding its amount limit.",
         ..declined("card_velocity_exceeded", "try_again_later")
     },
-    coded(
-        "expired_card",
-        "Your card has expired.",
-        Some("do_not_try_again"),
-    ),
-    coded(
-        "incorrect_cvc",
-        "Your card's security code is incorrect.",
-        Some("confirm_card_data"),
-    ),
+    coded("expired_card", "Your card has expired.", Some("do_not_try_again")),
+    coded("incorrect_cvc", "Your card's security code is incorrect.", Some("confirm_card_data")),
     coded(
         "processing_error",
         "An error occurred while processing your card. Try again in a little bit.",
@@ -94,10 +80,7 @@ pub struct Decline(&'static DeclineReason);
 impl Decline {
     /// The decline with that decline code.
     pub fn by_code(code: &str) -> Option<Self> {
-        DECLINES
-            .iter()
-            .find(|decline| decline.decline_code == Some(code))
-            .map(Self)
+        DECLINES.iter().find(|decline| decline.decline_code == Some(code)).map(Self)
     }
 
     /// The buyer failed, or gave up, proving who they are.
@@ -175,13 +158,7 @@ const fn card(
     funding: &'static str,
     temper: Temper,
 ) -> TestCard {
-    TestCard {
-        token,
-        brand,
-        last4,
-        funding,
-        temper,
-    }
+    TestCard { token, brand, last4, funding, temper }
 }
 
 const fn visa(token: &'static str, last4: &'static str, temper: Temper) -> TestCard {
@@ -194,89 +171,29 @@ static CARDS: [TestCard; 27] = [
     visa("pm_card_visa", "4242", Pays),
     card("pm_card_visa_debit", "visa", "5556", "debit", Pays),
     card("pm_card_mastercard", "mastercard", "4444", "credit", Pays),
-    card(
-        "pm_card_mastercard_debit",
-        "mastercard",
-        "8210",
-        "debit",
-        Pays,
-    ),
-    card(
-        "pm_card_mastercard_prepaid",
-        "mastercard",
-        "5100",
-        "prepaid",
-        Pays,
-    ),
+    card("pm_card_mastercard_debit", "mastercard", "8210", "debit", Pays),
+    card("pm_card_mastercard_prepaid", "mastercard", "5100", "prepaid", Pays),
     card("pm_card_amex", "amex", "8431", "credit", Pays),
     card("pm_card_discover", "discover", "1117", "credit", Pays),
     card("pm_card_diners", "diners", "0004", "credit", Pays),
     card("pm_card_jcb", "jcb", "0505", "credit", Pays),
     card("pm_card_unionpay", "unionpay", "0005", "credit", Pays),
     visa("pm_card_threeDSecureOptional", "3055", Pays),
-    visa(
-        "pm_card_visa_chargeDeclined",
-        "0002",
-        Declines("generic_decline"),
-    ),
-    visa(
-        "pm_card_chargeDeclined",
-        "0002",
-        Declines("generic_decline"),
-    ),
-    visa(
-        "pm_card_visa_chargeDeclinedInsufficientFunds",
-        "9995",
-        Declines("insufficient_funds"),
-    ),
-    visa(
-        "pm_card_visa_chargeDeclinedLostCard",
-        "9987",
-        Declines("lost_card"),
-    ),
-    visa(
-        "pm_card_visa_chargeDeclinedStolenCard",
-        "9979",
-        Declines("stolen_card"),
-    ),
-    visa(
-        "pm_card_visa_chargeDeclinedVelocityLimitExceeded",
-        "6975",
-        Declines("card_velocity_exceeded"),
-    ),
-    visa(
-        "pm_card_chargeDeclinedFraudulent",
-        "0019",
-        Declines("fraudulent"),
-    ),
-    visa(
-        "pm_card_chargeDeclinedExpiredCard",
-        "0069",
-        Declines("expired_card"),
-    ),
-    visa(
-        "pm_card_chargeDeclinedIncorrectCvc",
-        "0127",
-        Declines("incorrect_cvc"),
-    ),
-    visa(
-        "pm_card_chargeDeclinedProcessingError",
-        "0119",
-        Declines("processing_error"),
-    ),
-    visa(
-        "pm_card_chargeCustomerFail",
-        "0341",
-        Declines("generic_decline"),
-    ),
+    visa("pm_card_visa_chargeDeclined", "0002", Declines("generic_decline")),
+    visa("pm_card_chargeDeclined", "0002", Declines("generic_decline")),
+    visa("pm_card_visa_chargeDeclinedInsufficientFunds", "9995", Declines("insufficient_funds")),
+    visa("pm_card_visa_chargeDeclinedLostCard", "9987", Declines("lost_card")),
+    visa("pm_card_visa_chargeDeclinedStolenCard", "9979", Declines("stolen_card")),
+    visa("pm_card_visa_chargeDeclinedVelocityLimitExceeded", "6975", Declines("card_velocity_exceeded")),
+    visa("pm_card_chargeDeclinedFraudulent", "0019", Declines("fraudulent")),
+    visa("pm_card_chargeDeclinedExpiredCard", "0069", Declines("expired_card")),
+    visa("pm_card_chargeDeclinedIncorrectCvc", "0127", Declines("incorrect_cvc")),
+    visa("pm_card_chargeDeclinedProcessingError", "0119", Declines("processing_error")),
+    visa("pm_card_chargeCustomerFail", "0341", Declines("generic_decline")),
     visa("pm_card_authenticationRequired", "3184", Authenticates),
     visa("pm_card_threeDSecure2Required", "3220", Authenticates),
     visa("pm_card_threeDSecureRequired", "3063", Authenticates),
-    visa(
-        "pm_card_threeDSecureRequiredChargeDeclined",
-        "8308",
-        AuthenticatesThenDeclines("generic_decline"),
-    ),
+    visa("pm_card_threeDSecureRequiredChargeDeclined", "8308", AuthenticatesThenDeclines("generic_decline")),
     visa(
         "pm_card_authenticationRequiredChargeDeclinedInsufficientFunds",
         "9995",
@@ -338,9 +255,6 @@ mod tests {
             }
         }
         assert_eq!(declining, 13);
-        assert_eq!(
-            Decline::authentication_required().code,
-            "authentication_required"
-        );
+        assert_eq!(Decline::authentication_required().code, "authentication_required");
     }
 }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// Charged without minor units.
 const ZERO_DECIMAL: [&[u8; 3]; 16] = [
-    b"bif", b"clp", b"djf", b"gnf", b"jpy", b"kmf", b"krw", b"mga", b"pyg", b"rwf", b"ugx", b"vnd",
-    b"vuv", b"xaf", b"xof", b"xpf",
+    b"bif", b"clp", b"djf", b"gnf", b"jpy", b"kmf", b"krw", b"mga", b"pyg", b"rwf", b"ugx", b"vnd", b"vuv",
+    b"xaf", b"xof", b"xpf",
 ];
 /// Charged in thousandths, of which the last digit must be 0.
 const THREE_DECIMAL: [&[u8; 3]; 5] = [b"bhd", b"jod", b"kwd", b"omr", b"tnd"];
@@ -83,10 +83,7 @@ impl Currency {
 
     /// Whether a charge of `amount` minor units is possible at all.
     pub fn check(self, amount: i64) -> Result<(), AmountFault> {
-        let minimum = MINIMUM
-            .iter()
-            .find(|(code, _)| **code == self.0)
-            .map_or(50, |(_, minimum)| *minimum);
+        let minimum = MINIMUM.iter().find(|(code, _)| **code == self.0).map_or(50, |(_, minimum)| *minimum);
         let by = match &self.0 {
             b"isk" => 100,
             code if THREE_DECIMAL.contains(&code) => 10,
@@ -146,10 +143,7 @@ mod tests {
         assert_eq!(check("eur", 100_000_000), Err(AmountFault::TooLarge));
         assert_eq!(check("kwd", 1230), Ok(()));
         assert_eq!(check("kwd", 1234), Err(AmountFault::Indivisible { by: 10 }));
-        assert_eq!(
-            check("isk", 10_050),
-            Err(AmountFault::Indivisible { by: 100 })
-        );
+        assert_eq!(check("isk", 10_050), Err(AmountFault::Indivisible { by: 100 }));
         assert_eq!(Currency::parse("xyz"), None);
         assert_eq!(Currency::parse("eu"), None);
     }
@@ -157,10 +151,7 @@ mod tests {
     #[test]
     fn exponents_are_those_of_the_psp() {
         for (code, exponent) in [("jpy", 0), ("mga", 0), ("isk", 2), ("kwd", 3), ("usd", 2)] {
-            assert_eq!(
-                Currency::parse(code).map(Currency::exponent),
-                Some(exponent)
-            );
+            assert_eq!(Currency::parse(code).map(Currency::exponent), Some(exponent));
         }
     }
 }

@@ -126,17 +126,12 @@ impl Nonce {
     pub fn random() -> Self {
         // The standard library's hasher is keyed by the operating system's randomness.
         let mut rng = SmallRng::seed_from_u64(RandomState::new().hash_one(SystemTime::now()));
-        Self(std::array::from_fn(|_| {
-            ALPHABET[rng.random_range(0..ALPHABET.len())]
-        }))
+        Self(std::array::from_fn(|_| ALPHABET[rng.random_range(0..ALPHABET.len())]))
     }
 
     /// The id of the `seq`-th object of a kind, counted from zero.
     pub fn id(&self, kind: Kind, seq: u64) -> Id {
-        let mut id = Id {
-            bytes: [0; 32],
-            len: 0,
-        };
+        let mut id = Id { bytes: [0; 32], len: 0 };
         id.push(kind.prefix().as_bytes());
         id.push(&self.0);
         id.push(&base62(seq.wrapping_add(1).wrapping_mul(SPREAD)));
@@ -158,10 +153,7 @@ impl Nonce {
 
     /// The secret half of a PaymentIntent's client secret.
     pub fn client_secret(&self, seq: u64) -> Id {
-        let mut id = Id {
-            bytes: [0; 32],
-            len: 0,
-        };
+        let mut id = Id { bytes: [0; 32], len: 0 };
         id.push(&base62((seq ^ 0x5EC2_E75E_C2E7).wrapping_mul(GATHER)));
         id.push(&self.0);
         id

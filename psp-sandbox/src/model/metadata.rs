@@ -11,8 +11,7 @@ pub struct Metadata(Vec<(Box<str>, Box<str>)>);
 impl Metadata {
     /// The value under a key.
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.iter()
-            .find_map(|(known, value)| (known == key).then_some(value))
+        self.iter().find_map(|(known, value)| (known == key).then_some(value))
     }
 
     /// Sets a pair; an empty value unsets the key, as on the wire.

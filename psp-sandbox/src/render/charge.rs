@@ -20,10 +20,7 @@ impl ChargeView<'_> {
         map.serialize_entry("amount", &charge.amount)?;
         map.serialize_entry("amount_captured", &charge.amount_captured)?;
         map.serialize_entry("amount_refunded", &charge.amount_refunded)?;
-        nulls(
-            map,
-            &["application", "application_fee", "application_fee_amount"],
-        )?;
+        nulls(map, &["application", "application_fee", "application_fee_amount"])?;
         let transaction = charge.balance_transaction;
         let transaction = transaction.map(|seq| renderer.nonce.id(Kind::BalanceTransaction, seq));
         map.serialize_entry("balance_transaction", &transaction)?;
@@ -70,20 +67,11 @@ impl Serialize for ChargeView<'_> {
             capture_before: held.then(|| capture_before(charge.created_ms)),
         };
         map.serialize_entry("payment_method_details", &details)?;
-        nulls(
-            &mut map,
-            &["receipt_email", "receipt_number", "receipt_url"],
-        )?;
+        nulls(&mut map, &["receipt_email", "receipt_number", "receipt_url"])?;
         let refunded = charge.amount_refunded > 0 && charge.amount_refunded >= charge.amount;
         map.serialize_entry("refunded", &refunded)?;
-        nulls(
-            &mut map,
-            &["review", "shipping", "source", "source_transfer"],
-        )?;
-        nulls(
-            &mut map,
-            &["statement_descriptor", "statement_descriptor_suffix"],
-        )?;
+        nulls(&mut map, &["review", "shipping", "source", "source_transfer"])?;
+        nulls(&mut map, &["statement_descriptor", "statement_descriptor_suffix"])?;
         let status = charge.decline.map_or("succeeded", |_| "failed");
         map.serialize_entry("status", status)?;
         nulls(&mut map, &["transfer_data", "transfer_group"])?;

@@ -18,28 +18,16 @@ pub struct IntentView<'a> {
 impl<'a> IntentView<'a> {
     /// As it is.
     pub fn new(renderer: &'a Renderer<'a>, intent: &'a Intent) -> Self {
-        Self {
-            renderer,
-            intent,
-            as_created: false,
-        }
+        Self { renderer, intent, as_created: false }
     }
 
     /// As it was when it had just been created.
     pub fn as_created(renderer: &'a Renderer<'a>, intent: &'a Intent) -> Self {
-        Self {
-            renderer,
-            intent,
-            as_created: true,
-        }
+        Self { renderer, intent, as_created: true }
     }
 
     fn status(&self) -> IntentStatus {
-        if self.as_created {
-            IntentStatus::RequiresPaymentMethod
-        } else {
-            self.intent.status
-        }
+        if self.as_created { IntentStatus::RequiresPaymentMethod } else { self.intent.status }
     }
 
     /// Amounts, which are zero before the first confirmation.
@@ -85,8 +73,8 @@ impl<'a> IntentView<'a> {
         map.serialize_entry("latest_charge", &charge)?;
         map.serialize_entry("livemode", &self.renderer.livemode)?;
         map.serialize_entry("metadata", &intent.metadata)?;
-        let action = (self.status() == IntentStatus::RequiresAction)
-            .then_some(NextAction(self.renderer, intent));
+        let action =
+            (self.status() == IntentStatus::RequiresAction).then_some(NextAction(self.renderer, intent));
         map.serialize_entry("next_action", &action)?;
         map.serialize_entry("on_behalf_of", &())?;
         let method = intent.card.filter(|_| !self.as_created);
@@ -104,12 +92,7 @@ impl Serialize for IntentView<'_> {
         map.serialize_entry("payment_method_configuration_details", &())?;
         map.serialize_entry("payment_method_options", &Options)?;
         map.serialize_entry("payment_method_types", &["card"])?;
-        let names = [
-            "processing",
-            "receipt_email",
-            "review",
-            "setup_future_usage",
-        ];
+        let names = ["processing", "receipt_email", "review", "setup_future_usage"];
         nulls(&mut map, &names)?;
         nulls(&mut map, &["shipping", "source", "statement_descriptor"])?;
         let suffix = &self.intent.statement_descriptor_suffix;
@@ -238,11 +221,7 @@ pub struct FailureView<'a> {
 impl<'a> FailureView<'a> {
     /// A failure of a PaymentIntent.
     pub fn new(renderer: &'a Renderer<'a>, intent: &'a Intent, failure: Failure) -> Self {
-        Self {
-            renderer,
-            intent,
-            failure,
-        }
+        Self { renderer, intent, failure }
     }
 
     /// The fields, into an object that may have others.

@@ -68,9 +68,7 @@ impl Serialize for SnapshotView<'_> {
 
 /// Fields that are there and empty.
 fn nulls<M: SerializeMap>(map: &mut M, names: &[&'static str]) -> Result<(), M::Error> {
-    names
-        .iter()
-        .try_for_each(|name| map.serialize_entry(name, &()))
+    names.iter().try_for_each(|name| map.serialize_entry(name, &()))
 }
 
 /// Seconds since 1970.

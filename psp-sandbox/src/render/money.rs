@@ -18,10 +18,7 @@ impl Serialize for RefundView<'_> {
         map.serialize_entry("id", &nonce.id(Kind::Refund, refund.seq))?;
         map.serialize_entry("object", "refund")?;
         map.serialize_entry("amount", &refund.amount)?;
-        map.serialize_entry(
-            "balance_transaction",
-            &refund.balance_transaction.map(transaction),
-        )?;
+        map.serialize_entry("balance_transaction", &refund.balance_transaction.map(transaction))?;
         map.serialize_entry("charge", &nonce.id(Kind::Charge, refund.charge))?;
         map.serialize_entry("created", &seconds(refund.created_ms))?;
         map.serialize_entry("currency", &refund.currency)?;

@@ -79,10 +79,7 @@ struct Checks;
 impl Serialize for Checks {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        nulls(
-            &mut map,
-            &["address_line1_check", "address_postal_code_check"],
-        )?;
+        nulls(&mut map, &["address_line1_check", "address_postal_code_check"])?;
         map.serialize_entry("cvc_check", "pass")?;
         map.end()
     }
@@ -124,10 +121,7 @@ impl Serialize for ChargeCardFields<'_> {
         map.serialize_entry("funding", card.funding)?;
         map.serialize_entry("last4", card.last4)?;
         map.serialize_entry("network", card.brand)?;
-        nulls(
-            &mut map,
-            &["installments", "mandate", "three_d_secure", "wallet"],
-        )?;
+        nulls(&mut map, &["installments", "mandate", "three_d_secure", "wallet"])?;
         map.end()
     }
 }

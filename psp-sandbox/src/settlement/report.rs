@@ -96,13 +96,7 @@ impl Report {
         discrepancies: Arc<Vec<Discrepancy>>,
         payout: Arc<Payout>,
     ) -> Self {
-        Self {
-            request,
-            struck: vec![0; discrepancies.len()],
-            discrepancies,
-            payout,
-            line: 0,
-        }
+        Self { request, struck: vec![0; discrepancies.len()], discrepancies, payout, line: 0 }
     }
 
     /// The header line.
@@ -162,10 +156,7 @@ impl Report {
                 Change::DuplicateLine => rows.push(rows[0].clone()),
                 Change::ChangeAmount { by_minor } => rows[0].gross += by_minor,
                 Change::ChangeCurrency { currency } => rows[0].currency = *currency,
-                Change::UnknownLine {
-                    gross_minor,
-                    fee_minor,
-                } => {
+                Change::UnknownLine { gross_minor, fee_minor } => {
                     let unknown = rows[0].unknown(discrepancy.id, *gross_minor, *fee_minor);
                     rows.push(unknown);
                 }
@@ -177,17 +168,13 @@ impl Report {
     fn matches(&self, world: &World, discrepancy: &Discrepancy, row: &Row) -> bool {
         let wanted = &discrepancy.matches;
         let payout = world.nonce.id(Kind::Payout, self.payout.seq);
-        let is = |wanted: &Option<String>, value: &str| {
-            wanted.as_deref().is_none_or(|wanted| wanted == value)
-        };
+        let is =
+            |wanted: &Option<String>, value: &str| wanted.as_deref().is_none_or(|wanted| wanted == value);
         is(&wanted.payout, payout.as_str())
             && is(&wanted.payment_intent, &row.intent)
             && is(&wanted.reporting_category, row.category)
             && wanted.line.is_none_or(|line| line == self.line)
-            && wanted
-                .metadata
-                .iter()
-                .all(|(key, value)| row.payment_metadata.get(key) == Some(value))
+            && wanted.metadata.iter().all(|(key, value)| row.payment_metadata.get(key) == Some(value))
     }
 
     fn fields(&self, world: &World, row: &Row) -> Vec<String> {
@@ -212,22 +199,13 @@ impl Report {
             String::new(),
         ];
         let facing = !row.charge.is_empty();
-        fields.push(if facing {
-            major(row.gross)
-        } else {
-            String::new()
-        });
+        fields.push(if facing { major(row.gross) } else { String::new() });
         let currency = if facing { row.currency.as_str() } else { "" };
         fields.push(currency.to_owned());
         fields.push(row.charge.clone());
         fields.push(row.intent.clone());
-        fields.push(if facing {
-            "card".to_owned()
-        } else {
-            String::new()
-        });
-        let value =
-            |metadata: &Metadata, key: &String| metadata.get(key).unwrap_or_default().to_owned();
+        fields.push(if facing { "card".to_owned() } else { String::new() });
+        let value = |metadata: &Metadata, key: &String| metadata.get(key).unwrap_or_default().to_owned();
         let payment = self.request.payment_metadata.iter();
         fields.extend(payment.map(|key| value(&row.payment_metadata, key)));
         let refund = self.request.refund_metadata.iter();
@@ -265,12 +243,8 @@ impl Row {
             source: source.to_string(),
             charge: charge.map_or_else(String::new, |seq| nonce.id(Kind::Charge, seq).to_string()),
             intent: intent.map(intent_id).unwrap_or_default(),
-            payment_metadata: intent
-                .map(|it| Arc::clone(&it.metadata))
-                .unwrap_or_default(),
-            refund_metadata: refund
-                .map(|it| Arc::clone(&it.metadata))
-                .unwrap_or_default(),
+            payment_metadata: intent.map(|it| Arc::clone(&it.metadata)).unwrap_or_default(),
+            refund_metadata: refund.map(|it| Arc::clone(&it.metadata)).unwrap_or_default(),
             exponent: moved.currency.exponent(),
         }
     }
@@ -293,8 +267,7 @@ impl Row {
 }
 
 fn finish(out: csv::Writer<Vec<u8>>) -> csv::Result<Vec<u8>> {
-    out.into_inner()
-        .map_err(|error| csv::Error::from(error.into_error()))
+    out.into_inner().map_err(|error| csv::Error::from(error.into_error()))
 }
 
 /// `YYYY-MM-DD HH:MM:SS` in UTC.

@@ -108,11 +108,7 @@ impl EffectLog {
         }
         drop(reader);
         file.set_len(end).map_err(&io)?;
-        Ok(Self {
-            file: Arc::new(file),
-            starts,
-            buffer: Vec::with_capacity(1024),
-        })
+        Ok(Self { file: Arc::new(file), starts, buffer: Vec::with_capacity(1024) })
     }
 
     pub fn next_seq(&self) -> u64 {
@@ -152,10 +148,7 @@ impl EffectLog {
         let first = usize::try_from(after).unwrap_or(usize::MAX);
         let first = first.min(self.starts.len() - 1);
         let last = first.saturating_add(limit).min(self.starts.len() - 1);
-        LineRange {
-            file: Arc::clone(&self.file),
-            starts: self.starts[first..=last].to_vec(),
-        }
+        LineRange { file: Arc::clone(&self.file), starts: self.starts[first..=last].to_vec() }
     }
 }
 

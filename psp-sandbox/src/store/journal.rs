@@ -44,11 +44,7 @@ impl Journal {
         }
         drop(reader);
         file.set_len(good).map_err(&io)?;
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-            buffer: Vec::with_capacity(4096),
-        })
+        Ok(Self { path: path.to_owned(), file, buffer: Vec::with_capacity(4096) })
     }
 
     /// Adds one line with one write.

@@ -51,10 +51,7 @@ pub enum StoreError {
 
 impl StoreError {
     fn io(path: &Path) -> impl Fn(io::Error) -> Self + '_ {
-        |source| Self::Io {
-            path: path.to_owned(),
-            source,
-        }
+        |source| Self::Io { path: path.to_owned(), source }
     }
 }
 
@@ -81,9 +78,7 @@ impl Store {
         let journal = Journal::open(&directory.join("journal.jsonl"), |line| {
             if let Line::Commit { commit, .. } = &line {
                 // A kill between the two writes leaves the effect in the journal alone.
-                effects
-                    .catch_up(&commit.effects)
-                    .map_err(|error| error.to_string())?;
+                effects.catch_up(&commit.effects).map_err(|error| error.to_string())?;
             }
             apply(line)
         })?;
@@ -119,10 +114,7 @@ impl Store {
             effect.seq = seq;
         }
         let written = journal
-            .append(&Line::Commit {
-                world,
-                commit: std::borrow::Cow::Borrowed(commit),
-            })
+            .append(&Line::Commit { world, commit: std::borrow::Cow::Borrowed(commit) })
             .and_then(|()| effects.append(&commit.effects));
         self.guard(written)
     }

@@ -89,10 +89,7 @@ pub struct Dispatcher {
 impl Dispatcher {
     /// Nothing to deliver yet.
     pub fn new(seed: u64) -> Self {
-        Self {
-            seed,
-            ..Self::default()
-        }
+        Self { seed, ..Self::default() }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -143,10 +140,7 @@ impl Dispatcher {
 
     /// Notes an event as not yet taken, without sending it.
     pub fn note(&self, world: u32, event: u64, endpoints: &[u32]) {
-        let outstanding = endpoints
-            .iter()
-            .map(|endpoint| (*endpoint, false))
-            .collect();
+        let outstanding = endpoints.iter().map(|endpoint| (*endpoint, false)).collect();
         let mut queue = self.queue();
         queue.outstanding.insert((world, event), outstanding);
     }
@@ -167,10 +161,7 @@ impl Dispatcher {
     pub fn to_send(&self, world: u32, event: u64) -> Vec<u32> {
         let queue = self.queue();
         let outstanding = queue.outstanding.get(&(world, event));
-        let open = outstanding
-            .into_iter()
-            .flatten()
-            .filter(|(_, gave_up)| !gave_up);
+        let open = outstanding.into_iter().flatten().filter(|(_, gave_up)| !gave_up);
         open.map(|(endpoint, _)| *endpoint).collect()
     }
 
@@ -179,13 +170,7 @@ impl Dispatcher {
         let now = Instant::now();
         let mut lost = Vec::new();
         for endpoint in endpoints {
-            let job = Job {
-                world,
-                event,
-                endpoint: *endpoint,
-                attempt: 0,
-                copy: false,
-            };
+            let job = Job { world, event, endpoint: *endpoint, attempt: 0, copy: false };
             // Drawn from the event and not from a stream, so that threads cannot change it.
             let mut rng = SmallRng::seed_from_u64(mix(self.seed, event, u64::from(*endpoint)));
             if rng.random_bool(how.lose_rate.clamp(0.0, 1.0)) {
@@ -202,10 +187,7 @@ impl Dispatcher {
             if rng.random_bool(how.duplicate_rate.clamp(0.0, 1.0)) {
                 bump(&self.counts.duplicates);
                 let later = delay + u64::from(how.reorder_delay_ms.draw(&mut rng));
-                self.push(
-                    now + Duration::from_millis(later),
-                    Job { copy: true, ..job },
-                );
+                self.push(now + Duration::from_millis(later), Job { copy: true, ..job });
             }
         }
         self.wake.notify_one();

@@ -38,10 +38,9 @@ impl Endpoint {
     pub fn wants(&self, kind: EventKind, account: &str) -> bool {
         let ours = self.account.as_deref().is_none_or(|it| it == account);
         ours && self.enabled_events.iter().any(|wanted| {
-            wanted.strip_suffix('*').map_or_else(
-                || wanted == kind.as_str(),
-                |start| kind.as_str().starts_with(start),
-            )
+            wanted
+                .strip_suffix('*')
+                .map_or_else(|| wanted == kind.as_str(), |start| kind.as_str().starts_with(start))
         })
     }
 }

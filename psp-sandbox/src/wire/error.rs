@@ -48,54 +48,29 @@ impl ApiError {
         code: &'static str,
         message: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self {
-            status,
-            kind,
-            code,
-            message: message.into(),
-            param: None,
-            attached: Attached::None,
-        }
+        Self { status, kind, code, message: message.into(), param: None, attached: Attached::None }
     }
 
     /// A parameter that cannot be used.
     pub fn invalid(param: &str, code: &'static str, message: String) -> Self {
-        Self {
-            param: Some(param.into()),
-            ..Self::new(400, "invalid_request_error", code, message)
-        }
+        Self { param: Some(param.into()), ..Self::new(400, "invalid_request_error", code, message) }
     }
 
     /// An id that names nothing.
     pub fn missing(object: &str, param: &str, id: &str) -> Self {
-        Self {
-            status: 404,
-            ..Self::invalid(
-                param,
-                "resource_missing",
-                format!("No such {object}: '{id}'"),
-            )
-        }
+        Self { status: 404, ..Self::invalid(param, "resource_missing", format!("No such {object}: '{id}'")) }
     }
 
     /// A parameter that names nothing.
     pub fn unknown(object: &str, param: &str, id: &str) -> Self {
-        Self {
-            status: 400,
-            ..Self::missing(object, param, id)
-        }
+        Self { status: 400, ..Self::missing(object, param, id) }
     }
 
     /// A PaymentIntent that is not where the call needs it.
     pub fn unexpected_state(intent: &Arc<Intent>, message: String) -> Self {
         Self {
             attached: Attached::Intent(Arc::clone(intent)),
-            ..Self::new(
-                400,
-                "invalid_request_error",
-                "payment_intent_unexpected_state",
-                message,
-            )
+            ..Self::new(400, "invalid_request_error", "payment_intent_unexpected_state", message)
         }
     }
 

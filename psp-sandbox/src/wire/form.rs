@@ -19,8 +19,7 @@ impl Form {
         let mut pairs = Vec::with_capacity(8);
         for source in [query.as_bytes(), body] {
             pairs.extend(
-                form_urlencoded::parse(source)
-                    .map(|(key, value)| (key.into_owned(), value.into_owned())),
+                form_urlencoded::parse(source).map(|(key, value)| (key.into_owned(), value.into_owned())),
             );
         }
         let taken = vec![false; pairs.len()];
@@ -85,11 +84,7 @@ impl Form {
         self.text(name)
             .map(|text| {
                 text.parse().map_err(|_| {
-                    ApiError::invalid(
-                        name,
-                        "parameter_invalid_integer",
-                        format!("Invalid integer: {text}"),
-                    )
+                    ApiError::invalid(name, "parameter_invalid_integer", format!("Invalid integer: {text}"))
                 })
             })
             .transpose()
@@ -101,11 +96,7 @@ impl Form {
             .map(|text| match text.as_str() {
                 "true" | "1" => Ok(true),
                 "false" | "0" => Ok(false),
-                _ => Err(ApiError::invalid(
-                    name,
-                    "",
-                    format!("Invalid boolean: {text}"),
-                )),
+                _ => Err(ApiError::invalid(name, "", format!("Invalid boolean: {text}"))),
             })
             .transpose()
     }
@@ -142,11 +133,7 @@ impl Form {
     /// A value that must be there.
     pub fn required<T>(name: &str, value: Option<T>) -> Result<T, ApiError> {
         value.ok_or_else(|| {
-            ApiError::invalid(
-                name,
-                "parameter_missing",
-                format!("Missing required param: {name}."),
-            )
+            ApiError::invalid(name, "parameter_missing", format!("Missing required param: {name}."))
         })
     }
 
@@ -191,11 +178,7 @@ impl Form {
                 changes.push((key.to_owned(), value.clone()));
                 continue;
             };
-            return Err(ApiError::invalid(
-                name,
-                "",
-                format!("Invalid metadata: {fault}"),
-            ));
+            return Err(ApiError::invalid(name, "", format!("Invalid metadata: {fault}")));
         }
         Ok(changes)
     }
@@ -213,11 +196,7 @@ impl Form {
         let left = self.taken.iter().position(|taken| !taken);
         left.map_or(Ok(()), |at| {
             let name = &self.pairs[at].0;
-            Err(ApiError::invalid(
-                name,
-                "parameter_unknown",
-                format!("Received unknown parameter: {name}"),
-            ))
+            Err(ApiError::invalid(name, "parameter_unknown", format!("Received unknown parameter: {name}")))
         })
     }
 }

@@ -121,12 +121,10 @@ impl Keys {
 
     /// Every saved answer, oldest first.
     pub fn saved(&self) -> impl Iterator<Item = (&Arc<str>, &Saved)> {
-        self.ages
-            .iter()
-            .filter_map(|(created_ms, key)| match self.entries.get(key) {
-                Some(Entry::Done(saved)) if saved.created_ms == *created_ms => Some((key, saved)),
-                _ => None,
-            })
+        self.ages.iter().filter_map(|(created_ms, key)| match self.entries.get(key) {
+            Some(Entry::Done(saved)) if saved.created_ms == *created_ms => Some((key, saved)),
+            _ => None,
+        })
     }
 
     /// How many keys are remembered.

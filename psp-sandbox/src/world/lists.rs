@@ -26,10 +26,7 @@ struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self {
-            from: i64::MIN,
-            until: i64::MAX,
-        }
+        Self { from: i64::MIN, until: i64::MAX }
     }
 }
 
@@ -48,11 +45,7 @@ impl PageRequest {
         let limit = form.integer("limit")?.unwrap_or(10);
         if !(1..=100).contains(&limit) {
             let message = "Invalid limit: must be between 1 and 100".to_owned();
-            return Err(ApiError::invalid(
-                "limit",
-                "parameter_invalid_integer",
-                message,
-            ));
+            return Err(ApiError::invalid("limit", "parameter_invalid_integer", message));
         }
         let mut created = Bounds::default();
         if let Some(exactly) = form.integer("created")? {
@@ -78,12 +71,7 @@ impl PageRequest {
         })
     }
 
-    fn cursor(
-        world: &World,
-        kind: Kind,
-        param: &str,
-        id: Option<&str>,
-    ) -> Result<Option<u64>, ApiError> {
+    fn cursor(world: &World, kind: Kind, param: &str, id: Option<&str>) -> Result<Option<u64>, ApiError> {
         id.map(|id| {
             let found = world.nonce.seq(kind, id);
             found.ok_or_else(|| ApiError::unknown("object", param, id))
@@ -212,9 +200,7 @@ impl World {
         let of_source = |moved: &Arc<BalanceTransaction>| {
             let id = match moved.source {
                 Source::Charge(seq) => self.nonce.id(Kind::Charge, seq),
-                Source::Refund(seq) | Source::RefundFailure(seq) => {
-                    self.nonce.id(Kind::Refund, seq)
-                }
+                Source::Refund(seq) | Source::RefundFailure(seq) => self.nonce.id(Kind::Refund, seq),
                 Source::Payout(seq) => self.nonce.id(Kind::Payout, seq),
             };
             source.is_none_or(|it| it == id.as_str())
@@ -230,13 +216,10 @@ impl World {
         let first = payout.items.first().copied().unwrap_or_default();
         let count = payout.balance_transaction.saturating_sub(first) + 1;
         let paid = |moved: &Arc<BalanceTransaction>| {
-            moved.seq == payout.balance_transaction
-                || payout.items.binary_search(&moved.seq).is_ok()
+            moved.seq == payout.balance_transaction || payout.items.binary_search(&moved.seq).is_ok()
         };
         let count = usize::try_from(count).unwrap_or(usize::MAX);
-        page.page(self, first, count, get, |moved| {
-            paid(moved) && of_source(moved)
-        })
+        page.page(self, first, count, get, |moved| paid(moved) && of_source(moved))
     }
 
     /// Events that are still kept. `pending` tells how many endpoints have not taken one.

@@ -80,11 +80,7 @@ impl World {
 
     /// How its objects are rendered.
     pub fn renderer<'a>(&self, base_url: &'a str) -> Renderer<'a> {
-        Renderer {
-            nonce: self.nonce,
-            livemode: self.livemode,
-            base_url,
-        }
+        Renderer { nonce: self.nonce, livemode: self.livemode, base_url }
     }
 
     /// Its idempotency keys.
@@ -169,10 +165,7 @@ impl World {
         for event in &commit.events {
             self.apply_event(event, events_kept)?;
         }
-        commit
-            .key
-            .as_ref()
-            .map_or(Ok(()), |key| self.apply_key(key))
+        commit.key.as_ref().map_or(Ok(()), |key| self.apply_key(key))
     }
 
     fn apply_event(&mut self, stored: &StoredEvent, events_kept: usize) -> Result<(), String> {
@@ -217,9 +210,7 @@ impl World {
     pub fn resolve(&self, stored: &Stored) -> Result<Snapshot, String> {
         let found = match stored {
             Stored::Intent(seq) => self.intent_at(*seq).cloned().map(Snapshot::Intent),
-            Stored::IntentAsCreated(seq) => {
-                self.intent_at(*seq).cloned().map(Snapshot::IntentAsCreated)
-            }
+            Stored::IntentAsCreated(seq) => self.intent_at(*seq).cloned().map(Snapshot::IntentAsCreated),
             Stored::Charge(seq) => self.charge_at(*seq).cloned().map(Snapshot::Charge),
             Stored::Refund(seq) => self.refund_at(*seq).cloned().map(Snapshot::Refund),
             Stored::Payout(seq) => self.payout_at(*seq).cloned().map(Snapshot::Payout),
@@ -261,10 +252,7 @@ impl World {
         let mut commit = |fill: &mut dyn FnMut(&mut Commit)| {
             let mut commit = Commit::default();
             fill(&mut commit);
-            write(&Line::Commit {
-                world: self.index,
-                commit: std::borrow::Cow::Owned(commit),
-            })
+            write(&Line::Commit { world: self.index, commit: std::borrow::Cow::Owned(commit) })
         };
         for intent in &self.intents {
             commit(&mut |it| it.intents.push(Arc::clone(intent)))?;

@@ -82,26 +82,22 @@ impl Currency {
     pub fn check_param(self, amount: i64) -> Result<(), ApiError> {
         let (code, message) = match self.check(amount) {
             Ok(()) => return Ok(()),
-            Err(AmountFault::TooSmall { .. }) if amount < 1 => (
-                "parameter_invalid_integer",
-                "This value must be greater than or equal to 1.".to_owned(),
-            ),
-            Err(AmountFault::TooSmall { minimum }) => (
-                "amount_too_small",
-                format!("Amount must be at least {minimum} minor units of {self}"),
-            ),
-            Err(AmountFault::TooLarge) => (
-                "amount_too_large",
-                "Amount must be no more than 99999999".to_owned(),
-            ),
+            Err(AmountFault::TooSmall { .. }) if amount < 1 => {
+                ("parameter_invalid_integer", "This value must be greater than or equal to 1.".to_owned())
+            }
+            Err(AmountFault::TooSmall { minimum }) => {
+                ("amount_too_small", format!("Amount must be at least {minimum} minor units of {self}"))
+            }
+            Err(AmountFault::TooLarge) => {
+                ("amount_too_large", "Amount must be no more than 99999999".to_owned())
+            }
             Err(AmountFault::Indivisible { by: 100 }) => (
                 "invalid_charge_amount_no_decimal_compatible",
                 format!("Amounts in {self} must be divisible by 100"),
             ),
-            Err(AmountFault::Indivisible { by }) => (
-                "parameter_invalid_integer",
-                format!("Amounts in {self} must be divisible by {by}"),
-            ),
+            Err(AmountFault::Indivisible { by }) => {
+                ("parameter_invalid_integer", format!("Amounts in {self} must be divisible by {by}"))
+            }
         };
         Err(ApiError::invalid("amount", code, message))
     }
@@ -143,10 +139,7 @@ impl Tx<'_> {
             self.event(EventKind::IntentCreated, Stored::Intent(seq));
             return Ok(Stored::Intent(seq));
         };
-        self.event(
-            EventKind::IntentCreated,
-            Stored::IntentAsCreated(intent.seq),
-        );
+        self.event(EventKind::IntentCreated, Stored::IntentAsCreated(intent.seq));
         self.confirm(intent, confirm)
     }
 
@@ -203,7 +196,8 @@ impl Tx<'_> {
             if intent.status != IntentStatus::RequiresPaymentMethod
                 && intent.status != IntentStatus::RequiresConfirmation
             {
-                let message = "This PaymentIntent's payment method could not be updated in its current state.";
+                let message =
+                    "This PaymentIntent's payment method could not be updated in its current state.";
                 let current = self.existing(id)?;
                 return Err(ApiError::unexpected_state(&current, message.to_owned()));
             }
@@ -324,30 +318,17 @@ impl Tx<'_> {
 
     fn fail_charge(&mut self, mut intent: Intent, card: Card, decline: Decline) -> Outcome {
         let seq = self.next_charge();
-        let charge = Charge {
-            decline: Some(decline),
-            ..self.charge(&intent, card, seq)
-        };
+        let charge = Charge { decline: Some(decline), ..self.charge(&intent, card, seq) };
         self.put_charge(charge);
         self.event(EventKind::ChargeFailed, Stored::Charge(seq));
         intent.latest_charge = Some(seq);
         self.fail(intent, card, decline, Some(seq))
     }
 
-    fn fail(
-        &mut self,
-        mut intent: Intent,
-        card: Card,
-        decline: Decline,
-        charge: Option<u64>,
-    ) -> Outcome {
+    fn fail(&mut self, mut intent: Intent, card: Card, decline: Decline, charge: Option<u64>) -> Outcome {
         intent.status = IntentStatus::RequiresPaymentMethod;
         intent.card = None;
-        intent.failure = Some(Failure {
-            decline,
-            card,
-            charge,
-        });
+        intent.failure = Some(Failure { decline, card, charge });
         let intent = self.put_intent(intent);
         self.event(EventKind::IntentFailed, Stored::Intent(intent.seq));
         Err(ApiError::declined(&intent, decline))
@@ -369,15 +350,9 @@ impl Tx<'_> {
         };
         let amount = capture.amount.unwrap_or(current.amount_capturable);
         if amount < 1 || amount > current.amount_capturable {
-            let message = format!(
-                "The amount to capture must be between 1 and {}.",
-                current.amount_capturable
-            );
-            return Err(ApiError::invalid(
-                "amount_to_capture",
-                "amount_too_large",
-                message,
-            ));
+            let message =
+                format!("The amount to capture must be between 1 and {}.", current.amount_capturable);
+            return Err(ApiError::invalid("amount_to_capture", "amount_too_large", message));
         }
         let (mut intent, mut charge) = (Intent::clone(&current), Charge::clone(charge));
         let fee = self.around.fees.on(intent.currency, amount);

@@ -15,17 +15,13 @@ impl Tx<'_> {
         let world = self.world;
         let unsettled = world.unsettled.iter();
         unsettled
-            .filter(|(currency, items)| {
-                !items.is_empty() && only.is_none_or(|only| only == **currency)
-            })
+            .filter(|(currency, items)| !items.is_empty() && only.is_none_or(|only| only == **currency))
             .map(|(currency, items)| self.pay_out_currency(*currency, items))
             .collect()
     }
 
     fn pay_out_currency(&mut self, currency: Currency, items: &[u64]) -> Arc<Payout> {
-        let moved = items
-            .iter()
-            .filter_map(|seq| self.world.transaction_at(*seq));
+        let moved = items.iter().filter_map(|seq| self.world.transaction_at(*seq));
         let amount: i64 = moved.map(|moved| moved.net()).sum();
         let seq = self.next_payout();
         let balance_transaction = self.move_balance(Source::Payout(seq), -amount, 0, currency);
@@ -37,11 +33,7 @@ impl Tx<'_> {
             items: Arc::new(items.to_vec()),
             balance_transaction,
         });
-        for kind in [
-            EventKind::PayoutCreated,
-            EventKind::PayoutPaid,
-            EventKind::PayoutReconciled,
-        ] {
+        for kind in [EventKind::PayoutCreated, EventKind::PayoutPaid, EventKind::PayoutReconciled] {
             self.event(kind, Stored::Payout(seq));
         }
         let mut effect = self.bare_effect(EffectKind::Payout, amount, currency);

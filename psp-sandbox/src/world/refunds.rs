@@ -52,9 +52,8 @@ impl Tx<'_> {
         }
         let amount = new.amount.unwrap_or(left);
         if amount < 1 || amount > left {
-            let message = format!(
-                "Refund amount ({amount}) is greater than unrefunded amount on charge ({left})"
-            );
+            let message =
+                format!("Refund amount ({amount}) is greater than unrefunded amount on charge ({left})");
             return Err(ApiError::invalid("amount", "", message));
         }
         let seq = self.next_refund();
@@ -83,12 +82,7 @@ impl Tx<'_> {
 
     /// What was given back, less what came back: the part of a partial capture that was let go is not it.
     fn refunded(&self, charge: &Charge) -> i64 {
-        charge.amount_refunded
-            - if charge.captured {
-                charge.amount - charge.amount_captured
-            } else {
-                0
-            }
+        charge.amount_refunded - if charge.captured { charge.amount - charge.amount_captured } else { 0 }
     }
 
     fn refundable(&self, target: &RefundTarget) -> Result<Arc<Charge>, ApiError> {
@@ -107,9 +101,8 @@ impl Tx<'_> {
                 match (intent.status, charge) {
                     (IntentStatus::Succeeded, Some(charge)) => charge,
                     _ => {
-                        let message = format!(
-                            "This PaymentIntent ({id}) does not have a successful charge to refund."
-                        );
+                        let message =
+                            format!("This PaymentIntent ({id}) does not have a successful charge to refund.");
                         return Err(ApiError::unexpected_state(intent, message));
                     }
                 }
@@ -117,11 +110,7 @@ impl Tx<'_> {
         };
         if charge.decline.is_some() || !charge.captured {
             let message = "This charge was never captured and cannot be refunded.".to_owned();
-            return Err(ApiError::invalid(
-                "charge",
-                "charge_not_refundable",
-                message,
-            ));
+            return Err(ApiError::invalid("charge", "charge_not_refundable", message));
         }
         Ok(Arc::clone(charge))
     }

@@ -75,11 +75,8 @@ impl Query {
             })?;
             clauses.push(clause);
             let left = left.trim_start();
-            rest = left
-                .strip_prefix("AND ")
-                .or_else(|| left.strip_prefix("and "))
-                .unwrap_or(left)
-                .trim_start();
+            rest =
+                left.strip_prefix("AND ").or_else(|| left.strip_prefix("and ")).unwrap_or(left).trim_start();
         }
         if clauses.is_empty() {
             let message = "The search query is empty".to_owned();
@@ -137,9 +134,8 @@ fn clause(text: &str) -> Option<(Clause, &str)> {
         ("<", Order::Below),
         (":", Order::Equal),
     ];
-    let (order, rest) = orders
-        .into_iter()
-        .find_map(|(sign, order)| Some((order, rest.strip_prefix(sign)?)))?;
+    let (order, rest) =
+        orders.into_iter().find_map(|(sign, order)| Some((order, rest.strip_prefix(sign)?)))?;
     let end = rest.find(|it: char| !it.is_ascii_digit());
     let (number, rest) = rest.split_at(end.unwrap_or(rest.len()));
     Some((Clause::Number(field, order, number.parse().ok()?), rest))
@@ -185,8 +181,7 @@ mod tests {
 
     #[test]
     fn queries_are_read_clause_by_clause() {
-        let query =
-            Query::parse("metadata['order_id']:'o\\'1' AND status:\"succeeded\" AND amount>=100");
+        let query = Query::parse("metadata['order_id']:'o\\'1' AND status:\"succeeded\" AND amount>=100");
         let expected = [
             Clause::Metadata("order_id".into(), "o'1".into()),
             Clause::Status(IntentStatus::Succeeded),

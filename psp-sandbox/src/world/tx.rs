@@ -36,11 +36,7 @@ pub struct Tx<'a> {
 impl<'a> Tx<'a> {
     /// Nothing has changed yet.
     pub fn new(world: &'a World, around: Surroundings<'a>) -> Self {
-        Self {
-            world,
-            around,
-            commit: Commit::default(),
-        }
+        Self { world, around, commit: Commit::default() }
     }
 
     /// What has changed.
