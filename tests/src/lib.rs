@@ -1,1 +1,16 @@
-//! placeholder
+//! Drives the programs of this workspace from outside, as processes: for the black-box tests (`it`), the demo and the
+//! benchmark.
+//!
+//! What is started here listens on free ports of the loopback, keeps its files in a scratch folder, and ends with the
+//! process that started it, however that ends.
+
+pub mod bench;
+pub mod error;
+pub mod http;
+pub mod installation;
+pub mod interruption;
+pub mod ports;
+pub mod process;
+pub mod psp;
+
+pub use error::Error;

@@ -1,0 +1,127 @@
+//! What the crates of the workspace may know of each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Each crate, and every crate of the workspace that it may see, directly or through others.
+const MAY_SEE: [(&str, &[&str]); 8] = [
+    ("money", &[]),
+    ("ledger", &["money"]),
+    ("wallet", &["ledger", "money"]),
+    ("reconciliation", &["ledger", "money", "wallet"]),
+    ("payment-service", &["embedded-postgres", "ledger", "money", "reconciliation", "wallet"]),
+    ("psp-sandbox", &[]),
+    ("embedded-postgres", &[]),
+    (
+        "tests",
+        &[
+            "embedded-postgres",
+            "ledger",
+            "money",
+            "payment-service",
+            "psp-sandbox",
+            "reconciliation",
+            "wallet",
+        ],
+    ),
+];
+
+fn metadata() -> Value {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo metadata");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+fn packages(metadata: &Value) -> Vec<&Value> {
+    metadata["packages"].as_array().expect("packages").iter().collect()
+}
+
+/// Which crates of the workspace each of them imports. What only the tests of a crate import counts as well, but for
+/// the sandboxes that they talk to.
+fn imports(metadata: &Value) -> BTreeMap<&str, BTreeSet<&str>> {
+    let packages = packages(metadata);
+    let members: BTreeSet<&str> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
+    let imports = |package: &&Value| {
+        let dependencies = package["dependencies"].as_array().expect("dependencies").clone();
+        let name = package["name"].as_str().expect("a name");
+        let ours = dependencies.iter().filter(|dependency| {
+            let is_a_double = dependency["kind"] == "dev" && dependency["name"] == "psp-sandbox";
+            !is_a_double && members.contains(dependency["name"].as_str().expect("a name"))
+        });
+        let ours = ours.filter_map(|dependency| members.get(dependency["name"].as_str()?).copied());
+        (members.get(name).copied().unwrap_or_default(), ours.collect())
+    };
+    packages.iter().map(imports).collect()
+}
+
+#[test]
+fn imports_point_one_way() {
+    let metadata = metadata();
+    let allowed: BTreeMap<&str, &[&str]> = MAY_SEE.into_iter().collect();
+    let imports = imports(&metadata);
+    assert_eq!(
+        imports.keys().collect::<Vec<_>>(),
+        allowed.keys().collect::<Vec<_>>(),
+        "a crate that is not in the table has no place yet"
+    );
+    for (name, imported) in imports {
+        for import in imported {
+            assert!(allowed[name].contains(&import), "{name} must not import {import}");
+        }
+    }
+}
+
+#[test]
+fn whatever_a_crate_sees_through_another_it_may_see_itself() {
+    let allowed: BTreeMap<&str, &[&str]> = MAY_SEE.into_iter().collect();
+    for (name, seen) in &allowed {
+        for through in *seen {
+            for indirect in allowed[through] {
+                assert!(seen.contains(indirect), "{name} sees {indirect} through {through}");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_the_service_and_what_drives_it_name_the_network() {
+    let metadata = metadata();
+    let free = ["payment-service", "psp-sandbox", "tests"];
+    for package in
+        packages(&metadata).into_iter().filter(|package| !free.iter().any(|name| package["name"] == *name))
+    {
+        for dependency in package["dependencies"].as_array().expect("dependencies") {
+            for forbidden in ["axum", "hmac", "rdkafka", "reqwest"] {
+                assert!(dependency["name"] != forbidden, "{} must not import {forbidden}", package["name"]);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_folder_is_called_common_or_utils() {
+    fn visit(folder: &Path) {
+        for entry in folder.read_dir().expect("a folder").flatten() {
+            let (path, name) = (entry.path(), entry.file_name());
+            let name = name.to_string_lossy();
+            if name.starts_with('.') || name == "target" || name == "node_modules" {
+                continue;
+            }
+            let stem = name.split('.').next().unwrap_or_default();
+            for vague in ["common", "util", "utils", "helpers", "misc"] {
+                assert!(stem != vague, "{}: a name that says nothing", path.display());
+            }
+            if path.is_dir() {
+                visit(&path);
+            }
+        }
+    }
+    visit(Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace"));
+}
