@@ -121,11 +121,11 @@ async fn serve(
 fn engine_settings(config: &ServeArgs) -> engine::Settings {
     let times = &config.times;
     engine::Settings {
-        in_flight: config.in_flight.try_into().unwrap_or(usize::MAX),
-        review_after: times.review_after,
         deadline: times.psp_deadline,
         lease: times.lease,
         patience: times.patience,
+        review_after: times.review_after,
+        in_flight: config.in_flight as usize,
         ..engine::Settings::default()
     }
 }

@@ -7,6 +7,8 @@ mod output;
 mod psp_account;
 mod secret;
 
+use std::io::IsTerminal as _;
+
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
@@ -96,7 +98,11 @@ impl Cli {
         let filter = self.log.log.as_deref().unwrap_or(usual);
         let filter = EnvFilter::try_new(filter)
             .map_err(|error| CliError::Argument { argument: "--log", expected: error.to_string() })?;
-        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        let coloured = std::io::stderr().is_terminal();
+        let log = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .with_ansi(coloured);
         match self.log.log_format {
             LogFormat::Text => log.init(),
             LogFormat::Json => {
