@@ -12,6 +12,14 @@ pub enum Error {
         /// Balances that were moved.
         moved: i64,
     },
+    /// Accounts that were just made have no balances; nothing is locked.
+    #[error("of {expected} accounts {found} have a balance")]
+    AccountsLost {
+        /// Accounts that were asked for.
+        expected: usize,
+        /// Of these, those that have a balance.
+        found: usize,
+    },
     /// Postgres failed.
     #[error("ledger: the database failed")]
     Database(#[source] sqlx::Error),

@@ -59,14 +59,16 @@ pub async fn lock_in_tx(
     merchant: MerchantId,
     accounts: &[(Account, Currency)],
 ) -> Result<(), Error> {
-    let ids: Vec<AccountId> =
+    let mut ids: Vec<AccountId> =
         accounts.iter().map(|(account, currency)| account.id(merchant, *currency)).collect();
-    if repo::lock(tx, merchant, &ids).await? == accounts.len() {
+    ids.sort_unstable();
+    ids.dedup();
+    if repo::lock(tx, merchant, &ids).await? == ids.len() {
         return Ok(());
     }
     account::open_in_tx(tx, merchant, accounts).await?;
-    repo::lock(tx, merchant, &ids).await?;
-    Ok(())
+    let found = repo::lock(tx, merchant, &ids).await?;
+    if found == ids.len() { Ok(()) } else { Err(Error::AccountsLost { expected: ids.len(), found }) }
 }
 
 /// Transactions with their entries, newest first.

@@ -53,7 +53,8 @@ pub struct TransactionFilter {
     pub limit: u16,
 }
 
-/// Locks the floored balances among `ids` and answers how many of `ids` exist.
+/// Locks the floored balances among `ids`, unless some of `ids` do not exist: whoever makes those holds no lock yet, or
+/// the locks that it would take after them would break the order. Answers how many of `ids` exist.
 pub(super) async fn lock(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
@@ -61,22 +62,23 @@ pub(super) async fn lock(
 ) -> Result<usize, sqlx::Error> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
     // The order by may not go: it is what keeps two batches from waiting for each other.
-    let found = sqlx::query_scalar!(
-        r#"with locked as (
+    let found = sqlx::query!(
+        r#"with present as materialized (
+             select count(*) as n from ledger_balance where merchant_id = $1 and account_id = any($2)
+         ), locked as (
              select account_id from ledger_balance
              where merchant_id = $1 and account_id = any($2) and floored
+               and (select n from present) = cardinality($2)
              order by account_id
              for no key update
          )
-         select (select count(*) from locked)
-              + (select count(*) from ledger_balance
-                 where merchant_id = $1 and account_id = any($2) and not floored) as "found!""#,
+         select n as "n!", (select count(*) from locked) as "locked!" from present"#,
         merchant.as_uuid(),
         &ids,
     )
     .fetch_one(&mut **tx)
     .await?;
-    Ok(usize::try_from(found).unwrap_or_default())
+    Ok(usize::try_from(found.n).unwrap_or_default())
 }
 
 /// The accounts that are appended to.
