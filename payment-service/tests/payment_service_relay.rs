@@ -1,5 +1,8 @@
 //! The relay against a Kafka of librdkafka's own making, through real sockets, and Postgres.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests are tests")]
+
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -40,7 +43,8 @@ impl Shop {
             .unwrap();
         sqlx::query(
             "insert into psp_account (merchant_id, psp_account_id, mode, psp, name, base_url, api_secret, webhook_secrets)
-             values ($1, $2, 'test', 'stripe', 'main', 'http://127.0.0.1:1', '', '')",
+             select $1, $2, 'test', 'stripe', 'main', 'http://127.0.0.1:1', sealed, sealed
+             from decode('01' || repeat('00', 40), 'hex') as sealed",
         )
         .bind(merchant)
         .bind(account)
@@ -126,6 +130,19 @@ impl Shop {
             .unwrap();
     }
 
+    /// The same, if an owner with an odd fence is at work. Answers how many leases that ended.
+    async fn steal_odd_lease(&self) -> u64 {
+        sqlx::query(
+            "update relay_lease set lease_until = now()
+             where merchant_id = $1 and fence % 2 = 1 and lease_until > now()",
+        )
+        .bind(self.merchant)
+        .execute(&self.pool)
+        .await
+        .unwrap()
+        .rows_affected()
+    }
+
     async fn lease(&self) -> Option<(i64, bool)> {
         sqlx::query_as("select fence, lease_until > now() from relay_lease where merchant_id = $1")
             .bind(self.merchant)
@@ -176,7 +193,8 @@ impl Kafka {
     fn config(&self) -> Config {
         Config {
             topic: TOPIC.to_owned(),
-            message_timeout: Duration::from_secs(3),
+            // and so a lease that a slow machine does not sleep past
+            message_timeout: Duration::from_secs(20),
             poll: Duration::from_millis(20),
             ..Config::new(self.0.bootstrap_servers())
         }
@@ -385,8 +403,9 @@ async fn relays_that_lose_their_leases_all_the_time_repeat_events_and_keep_their
             tokio::spawn(Relay::new(pool.clone(), config).unwrap().run(stop.clone()))
         })
         .collect();
+    let stolen = Cell::new(0);
     let writing = async {
-        for _ in 0..8 {
+        while stolen.get() < 30 {
             for payment in &payments {
                 shop.event(*payment).await;
             }
@@ -394,10 +413,11 @@ async fn relays_that_lose_their_leases_all_the_time_repeat_events_and_keep_their
         until("everything is published", || async { shop.unpublished().await == 0 }).await;
         stop.cancel();
     };
+    // every second owner loses its lease while it is at work; the others get on
     let stealing = async {
         while !stop.is_cancelled() {
-            shop.expire_lease().await;
-            tokio::time::sleep(Duration::from_millis(15)).await;
+            stolen.set(stolen.get() + shop.steal_odd_lease().await);
+            tokio::task::yield_now().await;
         }
     };
     tokio::join!(writing, stealing);
