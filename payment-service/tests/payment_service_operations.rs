@@ -1,5 +1,7 @@
 //! Claims and recordings against Postgres: what a key, an order and a fence are worth.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -413,9 +413,9 @@ impl From<ledger::Error> for Problem {
     fn from(error: ledger::Error) -> Self {
         match error {
             ledger::Error::Database(error) => error.into(),
-            error @ (ledger::Error::BelowFloor(_) | ledger::Error::BalanceLost { .. }) => {
-                Self::internal(error)
-            }
+            error @ (ledger::Error::BelowFloor(_)
+            | ledger::Error::BalanceLost { .. }
+            | ledger::Error::AccountsLost { .. }) => Self::internal(error),
         }
     }
 }

@@ -36,7 +36,11 @@ impl Error {
             | Self::Splits(_)
             | Self::Overflow
             | Self::Corrupt(_) => true,
-            Self::Ledger(ledger::Error::BalanceLost { .. } | ledger::Error::Database(_))
+            Self::Ledger(
+                ledger::Error::BalanceLost { .. }
+                | ledger::Error::AccountsLost { .. }
+                | ledger::Error::Database(_),
+            )
             | Self::Database(_) => false,
         }
     }

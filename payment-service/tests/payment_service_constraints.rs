@@ -1,0 +1,233 @@
+//! Each rule that Postgres holds for payments and the inbox, tripped once, by its name.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+use std::collections::BTreeSet;
+
+use sqlx::{Connection as _, PgConnection, PgPool};
+
+const M: &str = "'00000000-0000-7000-8000-000000000001'";
+const A: &str = "'00000000-0000-7000-8000-00000000000a'";
+const P: &str = "'00000000-0000-7000-8000-000000000011'";
+const O: &str = "'00000000-0000-8000-8000-000000000021'";
+const OTHER: &str = "'00000000-0000-7000-8000-0000000000ff'";
+
+/// A shop with one payment that is captured, its split, operation, attempt, key, event and webhook.
+fn shop() -> Vec<String> {
+    vec![
+        format!("insert into merchant (merchant_id, mode, name) values ({M}, 'test', 'Shop')"),
+        format!(
+            "insert into psp_account (merchant_id, psp_account_id, mode, psp, name, base_url, api_secret, webhook_secrets)
+             values ({M}, {A}, 'test', 'stripe', 'main', 'http://127.0.0.1:1', '', '')"
+        ),
+        payment(P, "o-1", 1, "captured", true),
+        format!(
+            "insert into payment_split (merchant_id, payment_id, split_no, seller_id, amount, platform_fee, captured_amount)
+             values ({M}, {P}, 0, 's-1', 100, 5, 100)"
+        ),
+        operation(O, P, "succeeded", "null", "'pi_1'"),
+        format!(
+            "insert into attempt (merchant_id, operation_id, attempt_id, fence, action, sent_at, answered_at, outcome)
+             values ({M}, {O}, {OTHER}, 1, 'authorize', now(), now(), 'succeeded')"
+        ),
+        format!(
+            "insert into idempotency_key (merchant_id, idempotency_key, fingerprint, payment_id, created_at)
+             values ({M}, 'k-1', '', {P}, now())"
+        ),
+        format!(
+            "insert into payment_event (merchant_id, payment_id, version, event_id, type, data, recorded_at)
+             values ({M}, {P}, 1, {OTHER}, 'payment.created', '{{}}', now())"
+        ),
+        format!(
+            "insert into webhook_event (merchant_id, psp_account_id, event_id, type, psp_created_at, received_at, payload,
+                                        status, due_at)
+             values ({M}, {A}, 'evt_1', 'x', now(), now(), '{{}}', 'pending', now())"
+        ),
+    ]
+}
+
+fn payment(id: &str, order: &str, ordinal: i32, status: &str, live: bool) -> String {
+    format!(
+        "insert into payment (merchant_id, payment_id, order_id, ordinal, psp_account_id, status, live, amount, currency,
+                              capture_method, payment_method, metadata, authorized_amount, captured_amount, failure_code,
+                              created_at, updated_at)
+         values ({M}, {id}, '{order}', {ordinal}, {A}, '{status}', {live}, 100, 'EUR', 'automatic', 'pm_1', '{{}}',
+                 case when '{status}' = 'captured' then 100 else 0 end,
+                 case when '{status}' = 'captured' then 100 else 0 end,
+                 case when '{status}' = 'failed' then 'card_declined' end, now(), now())"
+    )
+}
+
+fn operation(id: &str, payment: &str, status: &str, due: &str, reference: &str) -> String {
+    format!(
+        "insert into operation (merchant_id, operation_id, payment_id, kind, psp_account_id, amount, currency, status,
+                                fence, lease_until, due_at, first_sent_at, idempotency_key, psp_reference, created_at,
+                                updated_at)
+         values ({M}, {id}, {payment}, 'authorize', {A}, 100, 'EUR', '{status}', 1, now(), {due}, now(), 'k-1',
+                 {reference}, now(), now())"
+    )
+}
+
+fn set(table: &str, change: &str) -> String {
+    format!("update {table} set {change}")
+}
+
+/// The name of each rule, and what trips it.
+fn violations() -> Vec<(&'static str, String)> {
+    vec![
+        ("payment_pkey", payment(P, "o-2", 1, "failed", false)),
+        ("payment_order_ordinal_key", payment(OTHER, "o-1", 1, "failed", false)),
+        ("payment_one_live_per_order", payment(OTHER, "o-1", 2, "processing", true)),
+        ("payment_psp_account_fkey", set("payment", &format!("psp_account_id = {OTHER}"))),
+        ("payment_status_known", set("payment", "status = 'refunded'")),
+        ("payment_live_follows_status", set("payment", "live = false")),
+        ("payment_ordinal_positive", set("payment", "ordinal = 0")),
+        ("payment_order_id_present", set("payment", "order_id = ''")),
+        ("payment_amount_positive", set("payment", "amount = 0, authorized_amount = 0, captured_amount = 0")),
+        ("payment_currency_iso", set("payment", "currency = 'eur'")),
+        ("payment_capture_method_known", set("payment", "capture_method = 'later'")),
+        ("payment_authorized_within_amount", set("payment", "authorized_amount = 101")),
+        ("payment_captured_within_authorized", set("payment", "captured_amount = 100, authorized_amount = 99")),
+        ("payment_refunds_within_captured", set("payment", "refund_reserved_amount = 60, refunded_amount = 60")),
+        ("payment_captured_has_amount", set("payment", "captured_amount = 0")),
+        ("payment_failed_says_why", set("payment", "status = 'failed', live = false")),
+        (
+            "payment_split_pkey",
+            format!(
+                "insert into payment_split (merchant_id, payment_id, split_no, seller_id, amount, platform_fee)
+                 values ({M}, {P}, 0, 's-2', 1, 0)"
+            ),
+        ),
+        (
+            "payment_split_payment_fkey",
+            format!(
+                "insert into payment_split (merchant_id, payment_id, split_no, seller_id, amount, platform_fee)
+                 values ({M}, {OTHER}, 0, 's-1', 1, 0)"
+            ),
+        ),
+        (
+            "payment_split_seller_once",
+            format!(
+                "insert into payment_split (merchant_id, payment_id, split_no, seller_id, amount, platform_fee)
+                 values ({M}, {P}, 1, 's-1', 1, 0)"
+            ),
+        ),
+        ("payment_split_amount_positive", set("payment_split", "amount = 0, platform_fee = 0, captured_amount = 0")),
+        ("payment_split_fee_within_amount", set("payment_split", "platform_fee = 101")),
+        ("payment_split_captured_within_amount", set("payment_split", "captured_amount = 101")),
+        ("payment_split_refunded_within_captured", set("payment_split", "refunded_amount = 101")),
+        ("operation_pkey", operation(O, P, "declined", "null", "null")),
+        ("operation_payment_fkey", operation(OTHER, OTHER, "declined", "null", "null")),
+        ("operation_kind_known", set("operation", "kind = 'tip'")),
+        ("operation_status_known", set("operation", "status = 'failed'")),
+        ("operation_amount_positive", set("operation", "amount = -1")),
+        ("operation_currency_iso", set("operation", "currency = 'E'")),
+        ("operation_fence_positive", set("operation", "fence = 0")),
+        ("operation_open_is_due", set("operation", "status = 'unknown'")),
+        ("operation_success_has_reference", set("operation", "psp_reference = null")),
+        ("operation_psp_reference_once", operation(OTHER, P, "succeeded", "null", "'pi_1'")),
+        (
+            "attempt_pkey",
+            format!(
+                "insert into attempt (merchant_id, operation_id, attempt_id, fence, action, sent_at, answered_at, outcome)
+                 select merchant_id, operation_id, attempt_id, fence, action, sent_at, answered_at, outcome from attempt"
+            ),
+        ),
+        ("attempt_operation_fkey", attempt(OTHER, "authorize", "unknown", "now()", "null")),
+        ("attempt_action_known", attempt(O, "guess", "unknown", "now()", "null")),
+        ("attempt_outcome_known", attempt(O, "authorize", "maybe", "now()", "null")),
+        ("attempt_answered_after_sent", attempt(O, "authorize", "unknown", "now() - interval '1 second'", "null")),
+        ("attempt_detail_short", attempt(O, "authorize", "unknown", "now()", "repeat('x', 2001)")),
+        ("attempt_append_only", set("attempt", "fence = 2")),
+        ("attempt_append_only", "delete from attempt".to_owned()),
+        ("attempt_append_only", "truncate attempt".to_owned()),
+        ("idempotency_key_pkey", key("k-1")),
+        ("idempotency_key_length", key("")),
+        ("idempotency_key_response_whole", set("idempotency_key", "response_status = 201")),
+        ("payment_event_pkey", event(P, 1)),
+        ("payment_event_payment_fkey", event(OTHER, 2)),
+        ("payment_event_version_positive", event(P, 0)),
+        (
+            "relay_lease_pkey",
+            format!("insert into relay_lease values ({M}, 1, now()), ({M}, 2, now())"),
+        ),
+        (
+            "webhook_event_pkey",
+            "insert into webhook_event select * from webhook_event".to_owned(),
+        ),
+        ("webhook_event_psp_account_fkey", set("webhook_event", &format!("psp_account_id = {OTHER}"))),
+        ("webhook_event_status_known", set("webhook_event", "status = 'lost'")),
+        ("webhook_event_open_is_due", set("webhook_event", "due_at = null")),
+        ("webhook_event_id_present", set("webhook_event", "event_id = ''")),
+    ]
+}
+
+fn attempt(operation: &str, action: &str, outcome: &str, answered: &str, detail: &str) -> String {
+    format!(
+        "insert into attempt (merchant_id, operation_id, attempt_id, fence, action, sent_at, answered_at, outcome, detail)
+         values ({M}, {operation}, {P}, 1, '{action}', now(), {answered}, '{outcome}', {detail})"
+    )
+}
+
+fn key(key: &str) -> String {
+    format!(
+        "insert into idempotency_key (merchant_id, idempotency_key, fingerprint, payment_id, created_at)
+         values ({M}, '{key}', '', {P}, now())"
+    )
+}
+
+fn event(payment: &str, version: i32) -> String {
+    format!(
+        "insert into payment_event (merchant_id, payment_id, version, event_id, type, data, recorded_at)
+         values ({M}, {payment}, {version}, {O}, 'x', '{{}}', now())"
+    )
+}
+
+/// The name of the rule that refuses `sql`, which leaves nothing behind.
+async fn refused_by(connection: &mut PgConnection, sql: &str) -> Option<String> {
+    let mut attempt = connection.begin().await.unwrap();
+    let refused = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(&mut *attempt).await.err()?;
+    attempt.rollback().await.unwrap();
+    refused.as_database_error().and_then(|error| error.constraint()).map(str::to_owned)
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn every_rule_of_payments_and_the_inbox_refuses_by_its_name(pool: PgPool) {
+    let mut connection = pool.acquire().await.unwrap();
+    for sql in shop() {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut *connection).await.unwrap();
+    }
+    for (name, sql) in violations() {
+        assert_eq!(refused_by(&mut connection, &sql).await.as_deref(), Some(name), "{sql}");
+    }
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn no_rule_of_payments_and_the_inbox_is_without_its_test(pool: PgPool) {
+    let declared: Vec<String> = sqlx::query_scalar(
+        "select conname::text from pg_constraint join pg_class t on t.oid = conrelid
+         where t.relname = any($1) and contype in ('c', 'f', 'p', 'u')
+         union
+         select i.relname::text from pg_index x join pg_class i on i.oid = x.indexrelid join pg_class t on t.oid = x.indrelid
+         where t.relname = any($1) and x.indisunique
+         union
+         select tgname::text from pg_trigger join pg_class t on t.oid = tgrelid where t.relname = any($1) and not tgisinternal",
+    )
+    .bind(vec![
+        "payment",
+        "payment_split",
+        "operation",
+        "attempt",
+        "idempotency_key",
+        "payment_event",
+        "relay_lease",
+        "webhook_event",
+    ])
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    let declared: BTreeSet<&str> = declared.iter().map(String::as_str).collect();
+    let violations = violations();
+    let tested: BTreeSet<&str> = violations.iter().map(|(name, _)| *name).collect();
+    assert_eq!(declared, tested);
+}
