@@ -123,23 +123,6 @@ create trigger settlement_line_in_chunk after insert on settlement_line
     referencing new table as new_line
     for each statement execute function settlement_line_in_chunk();
 
--- A file whose reading broke off may be dropped; one that was read may not.
-create function settlement_line_kept() returns trigger language plpgsql as $$
-begin
-    perform 1
-    from (select distinct merchant_id, file_id from old_line) o
-    join settlement_file f on f.merchant_id = o.merchant_id and f.file_id = o.file_id
-    where f.state <> 'reading';
-    if found then
-        raise exception 'the lines of a file that was read are kept'
-            using errcode = 'restrict_violation', constraint = 'settlement_line_kept', table = 'settlement_line';
-    end if;
-    return null;
-end $$;
-create trigger settlement_line_kept after delete on settlement_line
-    referencing old table as old_line
-    for each statement execute function settlement_line_kept();
-
 -- What the lines of one chunk, payout and currency moved, in one ledger transaction. The sums are of the lines' own
 -- columns, signed as the PSP signs them: they add up to the change of our balance there.
 create table settlement_booking (
@@ -292,6 +275,38 @@ create index recon_break_open on recon_break (merchant_id, psp_account_id, kind)
 create index recon_break_file on recon_break (merchant_id, file_id) where file_id is not null;
 create index recon_break_operation_open on recon_break (merchant_id, operation_id)
     where state = 'open' and operation_id is not null;
+
+-- A file whose reading broke off may be dropped, with its chunks, lines and duplicates, of which nothing was booked. What
+-- was read is kept.
+create function settlement_kept() returns trigger language plpgsql as $$
+begin
+    perform 1
+    from (select distinct merchant_id, file_id from old_row) o
+    left join settlement_file f on f.merchant_id = o.merchant_id and f.file_id = o.file_id
+    where f.state is distinct from 'reading';
+    if found then
+        raise exception '% of a file that was read are kept', tg_table_name
+            using errcode = 'restrict_violation', constraint = tg_table_name || '_kept', table = tg_table_name;
+    end if;
+    return null;
+end $$;
+create trigger settlement_chunk_kept after delete on settlement_chunk
+    referencing old table as old_row for each statement execute function settlement_kept();
+create trigger settlement_line_kept after delete on settlement_line
+    referencing old table as old_row for each statement execute function settlement_kept();
+create trigger recon_break_kept after delete on recon_break
+    referencing old table as old_row for each statement execute function settlement_kept();
+
+create function settlement_file_kept() returns trigger language plpgsql as $$
+begin
+    if exists (select 1 from old_row where state <> 'reading') then
+        raise exception 'a settlement file that was read is kept'
+            using errcode = 'restrict_violation', constraint = 'settlement_file_kept', table = 'settlement_file';
+    end if;
+    return null;
+end $$;
+create trigger settlement_file_kept after delete on settlement_file
+    referencing old table as old_row for each statement execute function settlement_file_kept();
 
 -- The detail of a ledger transaction: which lines it booked.
 create view settlement_line_booking as

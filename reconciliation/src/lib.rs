@@ -15,5 +15,6 @@ pub mod break_;
 pub mod evidence;
 pub mod intake;
 pub mod matching;
+pub mod report;
 pub mod run;
 pub mod statement;

@@ -12,8 +12,17 @@ use super::{DatabaseError, role};
 /// Nobody but us may change a row of these: the ledger, and the evidence of what was sent to a PSP.
 pub(super) const APPEND_ONLY: &[&str] = &["attempt", "ledger_account", "ledger_entry", "ledger_transaction"];
 
-/// Rows of these go away again: keys that are reaped, deltas that are rolled up, leases that are given back.
-const DELETABLE: &[&str] = &["idempotency_key", "ledger_balance_delta", "relay_lease"];
+/// Rows of these go away again: keys that are reaped, deltas that are rolled up, leases that are given back, and what a
+/// settlement file left behind whose reading broke off (triggers keep what was read).
+const DELETABLE: &[&str] = &[
+    "idempotency_key",
+    "ledger_balance_delta",
+    "recon_break",
+    "relay_lease",
+    "settlement_chunk",
+    "settlement_file",
+    "settlement_line",
+];
 
 /// Where sqlx notes what it has applied.
 const HISTORY: &str = "_sqlx_migrations";
@@ -146,9 +155,13 @@ pub(super) fn privileges(table: &str) -> &'static str {
 async fn grant(connection: &mut PgConnection, app_role: &str) -> Result<(), DatabaseError> {
     let mut tx = connection.begin().await?;
     role::lock_grants(&mut tx).await?;
-    let tables: Vec<(String, String)> = sqlx::query_as(
-        "select tablename::text, format('%I.%I', schemaname, tablename) from pg_tables
-         where schemaname = current_schema() order by tablename",
+    let relations: Vec<(String, String, bool)> = sqlx::query_as(
+        "select tablename::text, format('%I.%I', schemaname, tablename), false from pg_tables
+         where schemaname = current_schema()
+         union all
+         select viewname::text, format('%I.%I', schemaname, viewname), true from pg_views
+         where schemaname = current_schema()
+         order by 1",
     )
     .fetch_all(&mut *tx)
     .await?;
@@ -159,8 +172,8 @@ async fn grant(connection: &mut PgConnection, app_role: &str) -> Result<(), Data
             .await?;
     // Every identifier in here was quoted by the server.
     let mut statements = format!("grant usage on schema {schema} to {role};");
-    for (table, quoted) in &tables {
-        let granted = privileges(table);
+    for (name, quoted, is_view) in &relations {
+        let granted = if *is_view { "select" } else { privileges(name) };
         statements
             .push_str(&format!("revoke all on {quoted} from {role}; grant {granted} on {quoted} to {role};"));
     }

@@ -73,6 +73,14 @@ pub async fn merchants_due(pool: &PgPool) -> Result<Vec<MerchantId>, Error> {
     Ok(repo::merchants_due(pool).await?)
 }
 
+/// How many of these files are not settled, though another run may be at them.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn unsettled(pool: &PgPool, merchant: MerchantId, files: &[FileId]) -> Result<u64, sqlx::Error> {
+    repo::unsettled(pool, merchant, files).await
+}
+
 /// Settles what is due: the stored chunks of files, in the order the files came, then lines that waited and whose
 /// operation has since succeeded or been refused. `observe` is told after each commit.
 ///

@@ -25,6 +25,23 @@ pub(super) async fn merchants_due(pool: &PgPool) -> Result<Vec<MerchantId>, sqlx
     .await
 }
 
+pub(super) async fn unsettled(
+    pool: &PgPool,
+    merchant: MerchantId,
+    files: &[FileId],
+) -> Result<u64, sqlx::Error> {
+    let files: Vec<Uuid> = files.iter().map(|file| file.as_uuid()).collect();
+    let count = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from settlement_file
+         where merchant_id = $1 and file_id = any($2) and state <> 'settled'"#,
+        merchant.as_uuid(),
+        &files,
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(u64::try_from(count).unwrap_or_default())
+}
+
 /// Files with chunks to book, in the order they came.
 pub(super) async fn open_files(pool: &PgPool, merchant: MerchantId) -> Result<Vec<FileId>, sqlx::Error> {
     sqlx::query_scalar!(

@@ -1,0 +1,46 @@
+use std::path::{Path, PathBuf};
+
+use embedded_postgres::{EmbeddedPostgres, default_folder};
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+use crate::args::Args;
+
+/// The role and the database that a service makes in a server of its own.
+const ROLE: &str = "payonce_app";
+const DATABASE: &str = "payonce";
+
+/// Connections: one per task that settles, and one to spare.
+const CONNECTIONS: u32 = 4;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("no database: give --database-url, or --data-dir of a running service")]
+    NotRunning(#[source] embedded_postgres::Error),
+    #[error("the database cannot be reached")]
+    Unreachable(#[source] sqlx::Error),
+}
+
+pub async fn connect(args: &Args) -> Result<PgPool, Error> {
+    let url = match &args.database_url {
+        Some(url) => url.clone(),
+        None => EmbeddedPostgres::connect_info(&postgres_folder(args))
+            .map_err(Error::NotRunning)?
+            .url(ROLE, DATABASE),
+    };
+    let options: PgConnectOptions = url.parse().map_err(Error::Unreachable)?;
+    PgPoolOptions::new()
+        .max_connections(CONNECTIONS)
+        .connect_with(options.application_name("payonce reconcile"))
+        .await
+        .map_err(Error::Unreachable)
+}
+
+/// Where the service keeps its server.
+fn postgres_folder(args: &Args) -> PathBuf {
+    let data = args.data_dir.clone().unwrap_or_else(|| {
+        let postgres = default_folder("payonce");
+        postgres.parent().map_or(postgres.clone(), Path::to_owned)
+    });
+    data.join("postgres")
+}

@@ -1,0 +1,169 @@
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use money::{FileId, MerchantId};
+use reconciliation::intake::{self, Account, CHUNK_LINES};
+use reconciliation::report::{self, Given, Refused, Report, Verdict};
+use reconciliation::{evidence, run, statement};
+use sqlx::PgPool;
+use tokio::time::Instant;
+
+use crate::args::Args;
+use crate::progress::Progress;
+use crate::{database, with_causes};
+
+/// Tasks that settle: while one waits for the database, the other reads or decides.
+const SETTLERS: usize = 2;
+
+/// How often to look whether the service has applied what waits.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Does all of it. What goes wrong is in the report.
+pub async fn reconcile(args: &Args) -> Report {
+    let pool = match database::connect(args).await {
+        Ok(pool) => pool,
+        Err(error) => return Report::of_nothing(Verdict::Incomplete, with_causes(&error)),
+    };
+    let report = reconcile_in(&pool, args).await;
+    pool.close().await;
+    report
+}
+
+async fn reconcile_in(pool: &PgPool, args: &Args) -> Report {
+    let account = match intake::account(pool, args.merchant, args.psp_account).await {
+        Ok(account) => account,
+        Err(error) => return Report::of_nothing(verdict_of(&error), with_causes(&error)),
+    };
+    let mut given = Given::default();
+    if args.drop_interrupted
+        && let Err(error) = drop_interrupted(pool, args.merchant, &account).await
+    {
+        given.failures.push(with_causes(&error));
+    }
+    let mut lines = 0;
+    for path in &args.files {
+        lines += take_in(pool, args.merchant, &account, path, &mut given).await;
+    }
+    settle(pool, args, lines, &mut given).await;
+    match report::make(pool, args.merchant, account.psp_account_id, &given).await {
+        Ok(report) => report,
+        Err(error) => Report::of_nothing(Verdict::Incomplete, with_causes(&error)),
+    }
+}
+
+const fn verdict_of(error: &intake::Error) -> Verdict {
+    if error.is_refusal() { Verdict::Refused } else { Verdict::Incomplete }
+}
+
+async fn drop_interrupted(
+    pool: &PgPool,
+    merchant: MerchantId,
+    account: &Account,
+) -> Result<(), intake::Error> {
+    for file in intake::interrupted(pool, merchant, account.psp_account_id).await? {
+        if intake::drop_interrupted(pool, merchant, file.file_id).await? {
+            tracing::warn!(name = file.name, file_id = %file.file_id, "dropped a file whose reading broke off");
+        }
+    }
+    Ok(())
+}
+
+/// Takes a file in and answers how many new lines it brings.
+async fn take_in(
+    pool: &PgPool,
+    merchant: MerchantId,
+    account: &Account,
+    path: &Path,
+    given: &mut Given,
+) -> u64 {
+    let progress = Progress::begin("");
+    let observer = progress.observer(&path.display().to_string());
+    let taken = intake::take_in(pool, merchant, account, path, CHUNK_LINES, observer).await;
+    progress.end();
+    match taken {
+        Ok(taken) => {
+            if !given.files.iter().any(|(file, _)| *file == taken.file_id) {
+                given.files.push((taken.file_id, taken.known_before));
+            }
+            if taken.known_before { 0 } else { taken.lines }
+        }
+        Err(error) if error.is_refusal() => {
+            let refusal = match &error {
+                intake::Error::Statement(statement::Error::Refused(refusal)) => Some(refusal.clone()),
+                _ => None,
+            };
+            given.refused.push(Refused { message: with_causes(&error), refusal });
+            0
+        }
+        Err(error) => {
+            given.failures.push(with_causes(&error));
+            0
+        }
+    }
+}
+
+/// Settles until everything given is booked or found to differ, or the time to wait is over.
+async fn settle(pool: &PgPool, args: &Args, lines: u64, given: &mut Given) {
+    let files: Vec<FileId> = given.files.iter().map(|(file, _)| *file).collect();
+    let progress = Progress::begin("settling");
+    let deadline = Instant::now() + Duration::from_secs(args.wait);
+    loop {
+        match settle_once(pool, args.merchant, lines, &progress).await {
+            Ok(blocked) => given.blocked = blocked,
+            Err(error) => {
+                given.failures.push(with_causes(&error));
+                break;
+            }
+        }
+        let open = match still_open(pool, args.merchant, &files).await {
+            Ok(open) => open,
+            Err(error) => {
+                given.failures.push(with_causes(&error));
+                break;
+            }
+        };
+        // what the books refused will not get better by waiting
+        if open == 0 || given.blocked > 0 {
+            break;
+        }
+        if Instant::now() >= deadline {
+            given.failures.push(format!("gave up after waiting {} s; is the service running?", args.wait));
+            break;
+        }
+        progress.say(format!("waiting for the service: {open} lines"));
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    progress.end();
+}
+
+/// Lines that wait for the service, and files that others are still booking.
+async fn still_open(pool: &PgPool, merchant: MerchantId, files: &[FileId]) -> Result<u64, sqlx::Error> {
+    Ok(evidence::waiting(pool, merchant, files).await? + run::unsettled(pool, merchant, files).await?)
+}
+
+/// Settles what is due and answers how many chunks the books refused.
+async fn settle_once(
+    pool: &PgPool,
+    merchant: MerchantId,
+    lines: u64,
+    progress: &Progress,
+) -> Result<u64, run::Error> {
+    let settled = Arc::new(AtomicU64::new(0));
+    let settler = || {
+        let (settled, progress) = (settled.clone(), progress.clone());
+        let mut told = 0;
+        async move {
+            run::settle(pool, merchant, |done| {
+                let all = settled.fetch_add(done.lines - told, Ordering::Relaxed) + done.lines - told;
+                told = done.lines;
+                progress.at(all, lines.max(all));
+            })
+            .await
+        }
+    };
+    let done = futures::future::try_join_all((0..SETTLERS).map(|_| settler())).await?;
+    // each of them meets the chunks that cannot be booked
+    Ok(done.iter().map(|done| done.blocked).max().unwrap_or_default())
+}

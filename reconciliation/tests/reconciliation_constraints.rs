@@ -1,0 +1,310 @@
+//! What Postgres itself refuses of reconciliation's tables, by the name of the constraint.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail where they stand")]
+
+mod support;
+
+use money::FileId;
+use sqlx::PgPool;
+use support::{SettlementFile, Shop};
+
+/// A shop with a settled file of one matched line, and one that waits.
+async fn settled(pool: &PgPool) -> (Shop, FileId) {
+    let shop = Shop::open(pool).await;
+    let paid = shop.pays(1, 100).await;
+    let unknown = shop.pays_as(2, money::Money::new(100, money::Currency::EUR), "unknown").await;
+    let file = SettlementFile::new()
+        .capture(&paid)
+        .capture(&unknown)
+        .row("txn_x", "charge", paid.amount, 0, "ch_x", "pi_x", "", "")
+        .write();
+    let taken = shop.takes_in(&file).await.unwrap();
+    shop.settles().await;
+    (shop, taken.file_id)
+}
+
+/// Runs `statement`, in which `$M` is the merchant, `$F` the file and `$A` the account, and expects `constraint` to refuse it.
+async fn check(shop: &Shop, file: FileId, constraint: &str, statement: &str) {
+    let statement = statement
+        .replace("$M", &format!("'{}'", shop.merchant))
+        .replace("$F", &format!("'{file}'"))
+        .replace("$A", &format!("'{}'", shop.account));
+    let refused = sqlx::raw_sql(sqlx::AssertSqlSafe(statement.clone())).execute(&shop.pool).await;
+    let error = refused.expect_err(&statement);
+    let found = error.as_database_error().and_then(|error| error.constraint().map(str::to_owned));
+    assert_eq!(found.as_deref(), Some(constraint), "{statement}: {error}");
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn files_and_chunks_hold_together(pool: PgPool) {
+    let (shop, file) = settled(&pool).await;
+    let insert = |id: &str, sha: &str, rest: &str| {
+        format!(
+            "insert into settlement_file (merchant_id, file_id, psp_account_id, sha256, name, format, lines, chunk_lines,
+                 latest_at, state, created_at, read_at, settled_at) values ($M, {id}, {rest})"
+        )
+        .replace("SHA", sha)
+    };
+    let new = "gen_random_uuid()";
+    let sha = "sha256('other')";
+    let good = "'a', 'stripe_payout_reconciliation', 1, 10, now(), 'reading', now(), null, null";
+    for (constraint, statement) in [
+        ("settlement_file_pkey", insert("$F", sha, &format!("$A, SHA, {good}"))),
+        (
+            "settlement_file_content_once",
+            insert(
+                new,
+                "(select sha256 from settlement_file where file_id = $F)",
+                &format!("$A, SHA, {good}"),
+            ),
+        ),
+        ("settlement_file_psp_account_fkey", insert(new, sha, &format!("gen_random_uuid(), SHA, {good}"))),
+        ("settlement_file_sha256_length", insert(new, "'short'", &format!("$A, SHA, {good}"))),
+        (
+            "settlement_file_name_present",
+            insert(new, sha, &format!("$A, SHA, {}", good.replace("'a'", "''"))),
+        ),
+        (
+            "settlement_file_format_known",
+            insert(new, sha, &format!("$A, SHA, {}", good.replace("stripe_payout_reconciliation", "mt940"))),
+        ),
+        (
+            "settlement_file_lines_counted",
+            insert(new, sha, &format!("$A, SHA, {}", good.replace("1, 10", "1, 0"))),
+        ),
+        (
+            "settlement_file_latest_of_lines",
+            insert(new, sha, &format!("$A, SHA, {}", good.replace("1, 10", "0, 10"))),
+        ),
+        (
+            "settlement_file_state_known",
+            insert(
+                new,
+                sha,
+                &format!("$A, SHA, {}", good.replace("null, null", "now(), null").replace("reading", "lost")),
+            ),
+        ),
+        (
+            "settlement_file_state_dated",
+            insert(new, sha, &format!("$A, SHA, {}", good.replace("null, null", "now(), null"))),
+        ),
+    ] {
+        check(&shop, file, constraint, &statement).await;
+    }
+    let chunk = |values: &str| {
+        format!(
+            "insert into settlement_chunk (merchant_id, file_id, chunk_no, first_line, last_line, lines, duplicates)
+             values ($M, {values})"
+        )
+    };
+    for (constraint, statement) in [
+        ("settlement_chunk_pkey", chunk("$F, 1, 2, 3, 1, 0")),
+        ("settlement_chunk_file_fkey", chunk("gen_random_uuid(), 1, 2, 3, 1, 0")),
+        ("settlement_chunk_lines_counted", chunk("$F, 2, 2, 3, 0, 0")),
+        ("settlement_chunk_lines_counted", chunk("$F, 2, 2, 3, 2, 1")),
+    ] {
+        check(&shop, file, constraint, &statement).await;
+    }
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn lines_are_what_the_psp_said_and_stay_so(pool: PgPool) {
+    let (shop, file) = settled(&pool).await;
+    // a file that is being read, with a chunk of lines 2 to 9
+    sqlx::raw_sql(sqlx::AssertSqlSafe(
+        "insert into settlement_file (merchant_id, file_id, psp_account_id, sha256, name, format, lines, chunk_lines, latest_at,
+             state, created_at)
+         values ($M, '00000000-0000-0000-0000-000000000001', $A, sha256('other'), 'b', 'stripe_payout_reconciliation', 8, 8,
+             now(), 'reading', now());
+         insert into settlement_chunk (merchant_id, file_id, chunk_no, first_line, last_line, lines, duplicates)
+         values ($M, '00000000-0000-0000-0000-000000000001', 1, 2, 9, 8, 0)"
+            .replace("$M", &format!("'{}'", shop.merchant))
+            .replace("$A", &format!("'{}'", shop.account)),
+    ))
+    .execute(&pool)
+    .await
+    .unwrap();
+    let line = |file: &str, line: &str, psp_line: &str, kind: &str, amounts: &str| {
+        format!(
+            "insert into settlement_line (merchant_id, file_id, psp_account_id, category, occurred_at, value_date, line_no,
+                 chunk_no, psp_line_id, kind, gross, fee, net, currency)
+             values ($M, {file}, $A, 'charge', now(), now(), {line}, '{psp_line}', '{kind}', {amounts})"
+        )
+    };
+    let open = "'00000000-0000-0000-0000-000000000001'";
+    let good = "100, 3, 97, 'EUR'";
+    for (constraint, statement) in [
+        ("settlement_line_pkey", line("$F", "2, 1", "new", "capture", good)),
+        ("settlement_line_once", line(open, "2, 1", "txn_1", "capture", good)),
+        ("settlement_line_kind_known", line(open, "2, 1", "new", "gift", good)),
+        ("settlement_line_net_is_gross_less_fee", line(open, "2, 1", "new", "capture", "100, 3, 98, 'EUR'")),
+        ("settlement_line_currency_iso", line(open, "2, 1", "new", "capture", "100, 3, 97, 'eur'")),
+        ("settlement_line_numbered", line(open, "0, 1", "new", "capture", good)),
+        ("settlement_line_psp_line_id_present", line(open, "2, 1", "", "capture", good)),
+        // a file that was read takes no more; nor does a chunk beyond its lines, or one that is not there
+        ("settlement_line_in_chunk", line("$F", "5, 1", "new", "capture", good)),
+        ("settlement_line_in_chunk", line(open, "10, 1", "new", "capture", good)),
+        ("settlement_line_in_chunk", line(open, "3, 2", "new", "capture", good)),
+        ("settlement_line_append_only", "update settlement_line set gross = 1 where merchant_id = $M".to_owned()),
+        ("settlement_line_append_only", "truncate settlement_line cascade".to_owned()),
+        ("settlement_line_kept", "delete from settlement_line where merchant_id = $M and psp_line_id = 'txn_1'".to_owned()),
+        ("recon_break_kept", "delete from recon_break where merchant_id = $M".to_owned()),
+        (
+            "settlement_chunk_kept",
+            "delete from settlement_evidence; delete from settlement_booking; delete from settlement_chunk where file_id = $F"
+                .to_owned(),
+        ),
+    ] {
+        check(&shop, file, constraint, &statement).await;
+    }
+    let empty = "insert into settlement_file (merchant_id, file_id, psp_account_id, sha256, name, format, lines, chunk_lines,
+             state, created_at, read_at)
+         values ($M, gen_random_uuid(), $A, sha256('empty'), 'c', 'stripe_payout_reconciliation', 0, 8, 'read', now(), now());
+         delete from settlement_file where name = 'c'";
+    check(&shop, file, "settlement_file_kept", empty).await;
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn bookings_and_evidence_hold_together(pool: PgPool) {
+    let (shop, file) = settled(&pool).await;
+    let booking = |id: &str, values: &str| {
+        format!(
+            "insert into settlement_booking (merchant_id, booking_id, file_id, psp_account_id, chunk_no, payout_id, late, captures,
+                 refunds, chargebacks, adjustments, fee_lines, payouts, fees, suspense, booked_at, currency, transaction_id,
+                 lines, matched)
+             values ($M, {id}, $F, $A, {values})"
+        )
+    };
+    let sums = "0, 0, 0, 0, 0, 0, 0, 0, now()";
+    let new = "gen_random_uuid()";
+    let existing = "(select booking_id from settlement_booking where merchant_id = $M)";
+    for (constraint, statement) in [
+        (
+            "settlement_booking_pkey",
+            booking(existing, &format!("1, 'po_9', false, {sums}, 'EUR', null, 1, 0")),
+        ),
+        ("settlement_booking_once", booking(new, &format!("1, 'po_1', false, {sums}, 'EUR', null, 1, 0"))),
+        (
+            "settlement_booking_chunk_fkey",
+            booking(new, &format!("9, 'po_1', false, {sums}, 'EUR', null, 1, 0")),
+        ),
+        (
+            "settlement_booking_transaction_fkey",
+            booking(new, &format!("1, 'po_1', true, {sums}, 'EUR', gen_random_uuid(), 1, 0")),
+        ),
+        (
+            "settlement_booking_currency_iso",
+            booking(new, &format!("1, 'po_1', true, {sums}, 'eur', null, 1, 0")),
+        ),
+        (
+            "settlement_booking_lines_counted",
+            booking(new, &format!("1, 'po_1', true, {sums}, 'EUR', null, 0, 0")),
+        ),
+        (
+            "settlement_booking_lines_counted",
+            booking(new, &format!("1, 'po_1', true, {sums}, 'EUR', null, 1, 2")),
+        ),
+    ] {
+        check(&shop, file, constraint, &statement).await;
+    }
+    let evidence = |line: u8, rest: &str| {
+        format!(
+            "insert into settlement_evidence (merchant_id, file_id, line_no, chunk_no, operation_id, waiting_since, refused,
+                 booking_id, settled_at)
+             values ($M, $F, {line}, 1, gen_random_uuid(), now(), {rest})"
+        )
+    };
+    for (constraint, statement) in [
+        ("settlement_evidence_pkey", evidence(3, "null, null, null")),
+        ("settlement_evidence_line_fkey", evidence(9, "null, null, null")),
+        ("settlement_evidence_booking_fkey", evidence(2, "null, gen_random_uuid(), now()")),
+        ("settlement_evidence_settled_is_booked", evidence(2, "null, null, now()")),
+        ("settlement_evidence_refused_short", evidence(2, "'', null, null")),
+    ] {
+        check(&shop, file, constraint, &statement).await;
+    }
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn a_line_and_an_operation_have_one_match_at_a_time(pool: PgPool) {
+    let (shop, file) = settled(&pool).await;
+    let matched = |values: &str| {
+        format!(
+            "insert into recon_match (merchant_id, file_id, rule, allocated, booking_id, matched_at, line_no, match_no,
+                 operation_id)
+             values ($M, $F, {values})"
+        )
+    };
+    let other = "gen_random_uuid()";
+    let same = "(select operation_id from recon_match where merchant_id = $M)";
+    let good = "'psp_reference', 100, gen_random_uuid(), now()";
+    for (constraint, statement) in [
+        ("recon_match_pkey", matched(&format!("{good}, 2, 1, {other}"))),
+        ("recon_match_line_once", matched(&format!("{good}, 2, 2, {other}"))),
+        ("recon_match_operation_once", matched(&format!("{good}, 3, 1, {same}"))),
+        ("recon_match_line_fkey", matched(&format!("{good}, 9, 1, {other}"))),
+        (
+            "recon_match_rule_known",
+            matched(&format!("'hunch', 100, gen_random_uuid(), now(), 3, 1, {other}")),
+        ),
+        ("recon_match_numbered", matched(&format!("{good}, 3, 0, {other}"))),
+        (
+            "recon_match_allocated_not_negative",
+            matched(&format!("'psp_reference', -1, gen_random_uuid(), now(), 3, 1, {other}")),
+        ),
+    ] {
+        check(&shop, file, constraint, &statement).await;
+    }
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn breaks_say_what_they_must(pool: PgPool) {
+    let (shop, file) = settled(&pool).await;
+    let insert = |id: &str, values: &str| {
+        format!(
+            "insert into recon_break (merchant_id, break_id, subject, detail, opened_at, psp_account_id, kind, currency, found,
+                 found_currency, file_id, line_no, state, closed_at, closed_because)
+             values ($M, {id}, 's', 'd', now(), {values})"
+        )
+    };
+    let new = "gen_random_uuid()";
+    let existing = "(select break_id from recon_break where merchant_id = $M)";
+    let open = "'open', null, null";
+    for (constraint, statement) in [
+        (
+            "recon_break_pkey",
+            insert(existing, &format!("$A, 'amount', 'EUR', null, null, null, null, {open}")),
+        ),
+        (
+            "recon_break_psp_account_fkey",
+            insert(new, &format!("gen_random_uuid(), 'amount', 'EUR', null, null, null, null, {open}")),
+        ),
+        (
+            "recon_break_file_fkey",
+            insert(new, &format!("$A, 'amount', 'EUR', null, null, gen_random_uuid(), null, {open}")),
+        ),
+        ("recon_break_kind_known", insert(new, &format!("$A, 'odd', 'EUR', null, null, null, null, {open}"))),
+        (
+            "recon_break_currency_iso",
+            insert(new, &format!("$A, 'amount', 'eur', null, null, null, null, {open}")),
+        ),
+        (
+            "recon_break_found_has_currency",
+            insert(new, &format!("$A, 'amount', 'EUR', 1, null, null, null, {open}")),
+        ),
+        (
+            "recon_break_line_of_file",
+            insert(new, &format!("$A, 'amount', 'EUR', null, null, null, 2, {open}")),
+        ),
+        (
+            "recon_break_state_known",
+            insert(new, "$A, 'amount', 'EUR', null, null, null, null, 'lost', null, null"),
+        ),
+        (
+            "recon_break_closed_says_why",
+            insert(new, "$A, 'amount', 'EUR', null, null, null, null, 'closed', now(), null"),
+        ),
+    ] {
+        check(&shop, file, constraint, &statement).await;
+    }
+}
