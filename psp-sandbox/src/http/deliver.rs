@@ -50,9 +50,10 @@ async fn deliver(core: Arc<Core>, client: reqwest::Client, job: Job) {
         _ => true,
     };
     let ended = core.dispatcher.tried(job, taken, &behaviour.webhooks);
-    if matches!(ended, Ended::Settled) && !job.copy {
+    if matches!(ended, Ended::Settled) {
         core.delivery_ended(job.world, job.event, job.endpoint, taken);
     }
+    core.dispatcher.done(taken, &ended);
 }
 
 fn event_body(core: &Core, job: Job) -> Option<Vec<u8>> {

@@ -231,34 +231,33 @@ impl Dispatcher {
         }
     }
 
-    /// Takes the result of a try and plans the next one.
+    /// Takes the result of a try and plans the next one. [`Dispatcher::done`] must follow.
     pub fn tried(&self, job: Job, taken: bool, how: &Delivery) -> Ended {
-        let attempts = job.attempt + 1;
-        let again = !taken && !job.copy && attempts < how.max_attempts;
-        if taken {
-            bump(&self.counts.delivered);
-        } else {
-            bump(&self.counts.failed_attempts);
+        let attempt = job.attempt + 1;
+        if taken || (!job.copy && attempt >= how.max_attempts) {
+            let event = (job.world, job.event);
+            self.queue().end(event, job.endpoint, taken);
+            return Ended::Settled;
         }
-        if again {
+        if !job.copy {
             let factor = 1u64.checked_shl(job.attempt).unwrap_or(u64::MAX);
             let delay = u64::from(how.retry_initial_ms).saturating_mul(factor);
             let delay = Duration::from_millis(delay.min(u64::from(how.retry_max_ms)));
-            let attempt = attempts;
             self.push(Instant::now() + delay, Job { attempt, ..job });
         }
-        let ended = if again || (job.copy && !taken) {
-            Ended::Open
-        } else {
-            if !taken {
-                bump(&self.counts.gave_up);
-            }
-            Ended::Settled
-        };
-        let mut queue = self.queue();
-        if matches!(ended, Ended::Settled) {
-            queue.end((job.world, job.event), job.endpoint, taken);
+        Ended::Open
+    }
+
+    /// A try is over and what it came to was written down.
+    pub fn done(&self, taken: bool, ended: &Ended) {
+        bump(match taken {
+            true => &self.counts.delivered,
+            false => &self.counts.failed_attempts,
+        });
+        if !taken && matches!(ended, Ended::Settled) {
+            bump(&self.counts.gave_up);
         }
+        let mut queue = self.queue();
         queue.active = queue.active.saturating_sub(1);
         let idle = queue.is_idle();
         drop(queue);
@@ -266,7 +265,6 @@ impl Dispatcher {
         if idle {
             self.idle.notify_waiters();
         }
-        ended
     }
 
     /// Deliveries that wait or are under way.
