@@ -7,7 +7,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-use crate::config::SandboxConfig;
+use crate::config::{Behaviour, SandboxConfig};
 use crate::core::Core;
 use crate::http;
 use crate::store::StoreError;
@@ -86,6 +86,16 @@ impl Sandbox {
     /// The same as a URL, without a slash at its end.
     pub fn url(&self) -> &str {
         self.core.base_url()
+    }
+
+    /// What is configured now.
+    pub fn behaviour(&self) -> Behaviour {
+        Behaviour::clone(&self.core.behaviour())
+    }
+
+    /// Configures something else.
+    pub fn set_behaviour(&self, behaviour: Behaviour) -> std::io::Result<()> {
+        self.core.set_behaviour(behaviour)
     }
 
     /// Scripts a fault and gives its id.

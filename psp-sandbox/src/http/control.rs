@@ -105,6 +105,9 @@ fn shown(value: &impl Serialize) -> Answered {
 pub fn change<T>(core: &Core, shared: &SharedWorld, decide: impl FnOnce(&mut Tx<'_>) -> T) -> io::Result<T> {
     let (behaviour, endpoints) = (core.behaviour(), core.dispatcher.endpoints());
     let mut world = locked(shared);
+    if world.retired {
+        return Err(io::Error::other("the account was reset meanwhile"));
+    }
     let mut tx = Tx::new(&world, core.surroundings(&behaviour, &endpoints));
     let decided = decide(&mut tx);
     let mut commit = tx.finish();

@@ -80,12 +80,6 @@ pub struct StoredEvent {
     /// Milliseconds since 1970.
     #[serde(rename = "t")]
     pub created_ms: i64,
-    /// The request that caused it.
-    #[serde(rename = "q", default, skip_serializing_if = "Option::is_none")]
-    pub request: Option<Arc<str>>,
-    /// That request's idempotency key.
-    #[serde(rename = "key", default, skip_serializing_if = "Option::is_none")]
-    pub idempotency_key: Option<Arc<str>>,
     /// What it happened to.
     #[serde(rename = "o")]
     pub object: Stored,

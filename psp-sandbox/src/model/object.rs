@@ -119,22 +119,30 @@ pub struct Intent {
     /// Whether redirecting payment methods are allowed, so that confirming needs a return URL.
     pub automatic_payment_methods: bool,
     /// The card attached, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub card: Option<Card>,
     /// The charge of the last try.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latest_charge: Option<u64>,
     /// Why the last try failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
     /// The merchant's own data.
     pub metadata: Arc<Metadata>,
     /// The merchant's text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<Box<str>>,
     /// What the buyer's statement ends with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statement_descriptor_suffix: Option<Box<str>>,
     /// Where the buyer returns to after authenticating.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub return_url: Option<Box<str>>,
     /// When it was cancelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canceled_ms: Option<i64>,
     /// Why it was cancelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancellation_reason: Option<CancellationReason>,
 }
 
@@ -160,12 +168,15 @@ pub struct Charge {
     /// Whether it was captured.
     pub captured: bool,
     /// Why it failed; `None` is a success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decline: Option<Decline>,
     /// What it did to the balance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub balance_transaction: Option<u64>,
     /// Copied from the PaymentIntent.
     pub metadata: Arc<Metadata>,
     /// Copied from the PaymentIntent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<Box<str>>,
 }
 
@@ -185,14 +196,17 @@ pub struct Refund {
     /// Of the amount.
     pub currency: Currency,
     /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<RefundReason>,
     /// Where it stands.
     pub status: RefundStatus,
     /// The merchant's own data.
     pub metadata: Arc<Metadata>,
     /// What it did to the balance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub balance_transaction: Option<u64>,
     /// What its failure did to the balance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_balance_transaction: Option<u64>,
 }
 

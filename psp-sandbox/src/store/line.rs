@@ -33,6 +33,12 @@ pub struct Commit {
     /// New payouts.
     #[serde(rename = "po", default, skip_serializing_if = "Vec::is_empty")]
     pub payouts: Vec<Arc<Payout>>,
+    /// The request that caused the events.
+    #[serde(rename = "rq", default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Arc<str>>,
+    /// That request's idempotency key.
+    #[serde(rename = "ik", default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<Arc<str>>,
     /// New events.
     #[serde(rename = "ev", default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<StoredEvent>,

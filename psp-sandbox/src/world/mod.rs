@@ -163,12 +163,16 @@ impl World {
             put(&mut self.payouts, payout.seq, payout)?;
         }
         for event in &commit.events {
-            self.apply_event(event, events_kept)?;
+            self.apply_event(commit, event)?;
+        }
+        while self.events.len() > events_kept.max(1) {
+            self.events.pop_front();
+            self.first_event += 1;
         }
         commit.key.as_ref().map_or(Ok(()), |key| self.apply_key(key))
     }
 
-    fn apply_event(&mut self, stored: &StoredEvent, events_kept: usize) -> Result<(), String> {
+    fn apply_event(&mut self, commit: &Commit, stored: &StoredEvent) -> Result<(), String> {
         let expected = self.next_event();
         if stored.seq != expected {
             return Err(format!("event {} came before {expected}", stored.seq));
@@ -178,14 +182,10 @@ impl World {
             seq: stored.seq,
             kind: stored.kind,
             created_ms: stored.created_ms,
-            request: stored.request.clone(),
-            idempotency_key: stored.idempotency_key.clone(),
+            request: commit.request.clone(),
+            idempotency_key: commit.idempotency_key.clone(),
             object,
         });
-        while self.events.len() > events_kept.max(1) {
-            self.events.pop_front();
-            self.first_event += 1;
-        }
         Ok(())
     }
 
@@ -271,7 +271,11 @@ impl World {
         }
         for event in &self.events {
             let stored = self.stored_event(event, endpoints(event.seq));
-            commit(&mut |it| it.events.push(stored.clone()))?;
+            commit(&mut |it| {
+                it.request.clone_from(&event.request);
+                it.idempotency_key.clone_from(&event.idempotency_key);
+                it.events.push(stored.clone());
+            })?;
         }
         for (key, saved) in self.keys.saved() {
             let stored = self.stored_key(key, saved);
@@ -285,8 +289,6 @@ impl World {
             seq: event.seq,
             kind: event.kind,
             created_ms: event.created_ms,
-            request: event.request.clone(),
-            idempotency_key: event.idempotency_key.clone(),
             object: self.store(&event.object),
             endpoints,
         }

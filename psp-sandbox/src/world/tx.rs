@@ -36,7 +36,16 @@ pub struct Tx<'a> {
 impl<'a> Tx<'a> {
     /// Nothing has changed yet.
     pub fn new(world: &'a World, around: Surroundings<'a>) -> Self {
-        Self { world, around, commit: Commit::default() }
+        let commit = Commit {
+            request: around.request.clone(),
+            idempotency_key: around.idempotency_key.clone(),
+            ..Commit::default()
+        };
+        Self {
+            world,
+            around,
+            commit,
+        }
     }
 
     /// What has changed.
@@ -116,8 +125,6 @@ impl<'a> Tx<'a> {
             seq: self.world.next_event() + self.commit.events.len() as u64,
             kind,
             created_ms: self.around.now_ms,
-            request: self.around.request.clone(),
-            idempotency_key: self.around.idempotency_key.clone(),
             object,
             endpoints,
         });
