@@ -38,11 +38,7 @@ pub async fn handle(
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let mut envelope = Envelope {
-        request: core.request_id(),
-        version: version(&parts.headers),
-        key: None,
-    };
+    let mut envelope = Envelope { request: core.request_id(), version: version(&parts.headers), key: None };
     let body = match axum::body::to_bytes(body, BODY_LIMIT).await {
         Ok(body) => body,
         Err(_) => return refuse(&too_large(), &envelope),
@@ -102,12 +98,7 @@ pub struct Call {
 }
 
 impl Call {
-    fn read(
-        core: &Core,
-        parts: &Parts,
-        body: &[u8],
-        envelope: &mut Envelope,
-    ) -> Result<Self, ApiError> {
+    fn read(core: &Core, parts: &Parts, body: &[u8], envelope: &mut Envelope) -> Result<Self, ApiError> {
         let (method, path) = (&parts.method, parts.uri.path());
         let world = match secret_key(&parts.headers) {
             None => return Err(unauthorized()),
@@ -151,21 +142,13 @@ impl Call {
 
     /// How the account's objects are rendered.
     pub fn renderer<'a>(&self, core: &'a Core) -> Renderer<'a> {
-        Renderer {
-            nonce: self.nonce,
-            livemode: self.livemode,
-            base_url: core.base_url(),
-        }
+        Renderer { nonce: self.nonce, livemode: self.livemode, base_url: core.base_url() }
     }
 }
 
 impl CallFacts for Call {
     fn method(&self) -> &str {
-        if self.operation.reads() {
-            "GET"
-        } else {
-            "POST"
-        }
+        if self.operation.reads() { "GET" } else { "POST" }
     }
 
     fn path(&self) -> &str {
@@ -263,10 +246,6 @@ fn version(headers: &HeaderMap) -> HeaderValue {
 
 /// An error of a call that belongs to no account.
 fn refuse(error: &ApiError, envelope: &Envelope) -> Response<Body> {
-    let renderer = Renderer {
-        nonce: Nonce::NONE,
-        livemode: false,
-        base_url: "",
-    };
+    let renderer = Renderer { nonce: Nonce::NONE, livemode: false, base_url: "" };
     Answer::error(error, &renderer).respond(envelope)
 }

@@ -28,9 +28,7 @@ impl Claim {
         };
         let ttl_ms = ttl_ms(&core.behaviour());
         let mut world = locked(&call.world);
-        let found = world
-            .keys()
-            .look_up(key, call.fingerprint, core.now_ms(), ttl_ms);
+        let found = world.keys().look_up(key, call.fingerprint, core.now_ms(), ttl_ms);
         if let Some(answer) = known(core, found, &call.renderer(core)) {
             return Err(answer);
         }
@@ -69,10 +67,7 @@ fn replay(saved: Saved, renderer: &Renderer<'_>) -> Answer {
         SavedBody::Object(snapshot) => renderer.json(snapshot),
         SavedBody::Text(text) => text.as_bytes().to_vec(),
     };
-    Answer {
-        original: Some(saved.request),
-        ..Answer::new(saved.status, body)
-    }
+    Answer { original: Some(saved.request), ..Answer::new(saved.status, body) }
 }
 
 /// What executing needs.
@@ -101,12 +96,7 @@ enum Reply {
 
 impl Work<'_> {
     /// Does it once: decides, writes what changed together with the answer, and only then answers.
-    pub fn execute(
-        &self,
-        shared: &SharedWorld,
-        command: Result<Command, ApiError>,
-        claimed: bool,
-    ) -> Answer {
+    pub fn execute(&self, shared: &SharedWorld, command: Result<Command, ApiError>, claimed: bool) -> Answer {
         let behaviour = self.core.behaviour();
         let endpoints = self.core.dispatcher.endpoints();
         let around = Surroundings {
@@ -159,11 +149,7 @@ impl Work<'_> {
     }
 
     /// The status and body of an outcome.
-    fn reply(
-        &self,
-        world: &World,
-        outcome: Result<Stored, ApiError>,
-    ) -> Result<(u16, Reply), String> {
+    fn reply(&self, world: &World, outcome: Result<Stored, ApiError>) -> Result<(u16, Reply), String> {
         if self.executes.is_some() {
             let error = ApiError::internal();
             return Ok((error.status, Reply::Text(error.json(self.renderer))));
@@ -174,7 +160,8 @@ impl Work<'_> {
         };
         let snapshot = world.resolve(&stored)?;
         // Where to authenticate depends on where the sandbox listens, which a restart may change.
-        let fixed = !matches!(&snapshot, Snapshot::Intent(intent) if intent.status == IntentStatus::RequiresAction);
+        let fixed =
+            !matches!(&snapshot, Snapshot::Intent(intent) if intent.status == IntentStatus::RequiresAction);
         if fixed && self.expand.is_empty() {
             return Ok((200, Reply::Object(stored, snapshot)));
         }
@@ -206,15 +193,12 @@ impl Work<'_> {
             },
         });
         let refused = |_| Answer::error(&unavailable(), self.renderer);
-        self.core
-            .store
-            .commit(world.index, commit)
-            .map_err(refused)?;
+        self.core.store.commit(world.index, commit).map_err(refused)?;
         match &commit.key {
             None => Ok(()),
-            Some(key) => world
-                .apply_key(key)
-                .map_err(|_| Answer::error(&ApiError::internal(), self.renderer)),
+            Some(key) => {
+                world.apply_key(key).map_err(|_| Answer::error(&ApiError::internal(), self.renderer))
+            }
         }
     }
 }

@@ -27,11 +27,7 @@ pub struct Plan {
 impl Plan {
     /// Decides it, and counts it.
     pub fn of(core: &Core, call: &Call) -> Self {
-        let mut plan = Self {
-            delay_ms: 0,
-            fault: None,
-            executes: None,
-        };
+        let mut plan = Self { delay_ms: 0, fault: None, executes: None };
         let mut delays = Vec::new();
         let behaviour = core.behaviour();
         if !behaviour.latency_ms.is_zero() {
@@ -40,20 +36,13 @@ impl Plan {
         for (rule, number, fault) in core.faults.pick(call).faults {
             core.stats.fault(fault.name());
             // The store has noted a failure and refuses calls from now on.
-            let _ = core
-                .store
-                .append(&crate::store::Line::Fired { rule, number });
+            let _ = core.store.append(&crate::store::Line::Fired { rule, number });
             match fault {
                 Fault::Latency { ms } => delays.push(ms),
                 fault => plan.fault = Some(fault),
             }
         }
-        if let Some(Fault::ServerError {
-            saved: true,
-            executes,
-            ..
-        }) = &plan.fault
-        {
+        if let Some(Fault::ServerError { saved: true, executes, .. }) = &plan.fault {
             plan.executes = Some(*executes);
         }
         if !delays.is_empty() {
@@ -78,29 +67,18 @@ impl Plan {
                 peer.cut(*close);
                 answer(&unavailable())
             }
-            Fault::RateLimited {
-                retry_after_seconds,
-                reason,
-            } => Some(Answer {
+            Fault::RateLimited { retry_after_seconds, reason } => Some(Answer {
                 retry_after: Some(*retry_after_seconds),
                 rate_limited: Some(reason.clone()),
                 ..Answer::error(&too_many(), renderer)
             }),
             Fault::LockTimeout => answer(&lock_timeout()),
-            Fault::Unavailable {
-                retry_after_seconds,
-            } => Some(Answer {
-                retry_after: *retry_after_seconds,
-                ..Answer::error(&unavailable(), renderer)
-            }),
-            Fault::ServerError {
-                saved: false,
-                should_retry,
-                ..
-            } => Some(Answer {
-                should_retry: *should_retry,
-                ..Answer::error(&ApiError::internal(), renderer)
-            }),
+            Fault::Unavailable { retry_after_seconds } => {
+                Some(Answer { retry_after: *retry_after_seconds, ..Answer::error(&unavailable(), renderer) })
+            }
+            Fault::ServerError { saved: false, should_retry, .. } => {
+                Some(Answer { should_retry: *should_retry, ..Answer::error(&ApiError::internal(), renderer) })
+            }
             _ => None,
         }
     }

@@ -41,11 +41,7 @@ impl<'a> Tx<'a> {
             idempotency_key: around.idempotency_key.clone(),
             ..Commit::default()
         };
-        Self {
-            world,
-            around,
-            commit,
-        }
+        Self { world, around, commit }
     }
 
     /// What has changed.

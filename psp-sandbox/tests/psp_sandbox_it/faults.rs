@@ -9,10 +9,8 @@ use crate::support::{Caller, KEY, payment, start};
 
 /// Sends a payment by hand and gives every byte that came back, and how the connection ended.
 fn raw_payment(psp: &Caller, operation: &str) -> (Vec<u8>, std::io::Result<usize>) {
-    let form: Vec<String> = payment(operation, "pm_card_visa")
-        .iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
+    let form: Vec<String> =
+        payment(operation, "pm_card_visa").iter().map(|(key, value)| format!("{key}={value}")).collect();
     let body = form.join("&");
     let address = psp.url.trim_start_matches("http://");
     let mut stream = TcpStream::connect(address).expect("a connection");
@@ -29,10 +27,8 @@ fn raw_payment(psp: &Caller, operation: &str) -> (Vec<u8>, std::io::Result<usize
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_reply_was_executed_and_not_a_byte_of_it_came() {
     let (_sandbox, psp) = start().await;
-    psp.fault(json!({"fault": {"kind": "drop_reply"}, "times": 1}))
-        .await;
-    psp.fault(json!({"fault": {"kind": "drop_reply", "close": "fin"}, "times": 1}))
-        .await;
+    psp.fault(json!({"fault": {"kind": "drop_reply"}, "times": 1})).await;
+    psp.fault(json!({"fault": {"kind": "drop_reply", "close": "fin"}, "times": 1})).await;
     let (received, ended) = raw_payment(&psp, "op-1");
     assert_eq!(received, b"");
     let error = ended.expect_err("a reset");
@@ -50,8 +46,7 @@ async fn a_lost_reply_was_executed_and_not_a_byte_of_it_came() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dropped_request_did_nothing() {
     let (_sandbox, psp) = start().await;
-    psp.fault(json!({"fault": {"kind": "drop_request"}, "times": 1}))
-        .await;
+    psp.fault(json!({"fault": {"kind": "drop_request"}, "times": 1})).await;
     let (received, ended) = raw_payment(&psp, "op-1");
     assert_eq!(received, b"");
     assert!(ended.is_err());
@@ -69,17 +64,9 @@ async fn refusals_before_the_idempotency_layer_are_not_saved() {
             429,
             Some(("retry-after", "3")),
         ),
-        (
-            json!({"kind": "rate_limited"}),
-            429,
-            Some(("stripe-rate-limited-reason", "global-rate")),
-        ),
+        (json!({"kind": "rate_limited"}), 429, Some(("stripe-rate-limited-reason", "global-rate"))),
         (json!({"kind": "lock_timeout"}), 429, None),
-        (
-            json!({"kind": "unavailable", "retry_after_seconds": 2}),
-            503,
-            Some(("retry-after", "2")),
-        ),
+        (json!({"kind": "unavailable", "retry_after_seconds": 2}), 503, Some(("retry-after", "2"))),
         (json!({"kind": "server_error", "saved": false}), 500, None),
     ] {
         let operation = fault.to_string();
@@ -109,9 +96,7 @@ async fn a_saved_500_is_replayed_whatever_was_done() {
         assert_eq!(again.status, 500);
         assert_eq!(again.header("idempotent-replayed"), Some("true"));
         assert_eq!(psp.charges_of(executes).await, charges);
-        let search = psp
-            .search(&format!("metadata['payonce_operation']:'{executes}'"))
-            .await;
+        let search = psp.search(&format!("metadata['payonce_operation']:'{executes}'")).await;
         let search = search.json();
         let results = search["data"].as_array().expect("results");
         assert_eq!(results.len(), found);
@@ -124,24 +109,20 @@ async fn a_saved_500_is_replayed_whatever_was_done() {
 #[tokio::test]
 async fn spoilt_bodies_hide_a_charge_that_was_made() {
     let (_sandbox, psp) = start().await;
-    psp.fault(json!({"fault": {"kind": "garbage_body"}, "times": 1}))
-        .await;
+    psp.fault(json!({"fault": {"kind": "garbage_body"}, "times": 1})).await;
     let garbage = psp.pay("garbage", "pm_card_visa").await.ok();
     assert!(serde_json::from_str::<Value>(&garbage.text).is_err());
 
-    psp.fault(json!({"fault": {"kind": "truncated_body"}, "times": 1}))
-        .await;
+    psp.fault(json!({"fault": {"kind": "truncated_body"}, "times": 1})).await;
     let cut = psp.try_pay("truncated", "pm_card_visa").await;
     assert!(cut.is_err(), "the body must end early");
 
-    psp.fault(json!({"fault": {"kind": "huge_body", "bytes": 5_000_000}, "times": 1}))
-        .await;
+    psp.fault(json!({"fault": {"kind": "huge_body", "bytes": 5_000_000}, "times": 1})).await;
     let huge = psp.pay("huge", "pm_card_visa").await.ok();
     assert!(huge.text.len() >= 5_000_000);
     assert_eq!(huge.text_at("/status"), "succeeded");
 
-    psp.fault(json!({"fault": {"kind": "slow_drip", "bytes": 200, "interval_ms": 1}, "times": 1}))
-        .await;
+    psp.fault(json!({"fault": {"kind": "slow_drip", "bytes": 200, "interval_ms": 1}, "times": 1})).await;
     let slow = psp.pay("slow", "pm_card_visa").await.ok();
     assert_eq!(slow.text_at("/status"), "succeeded");
 
@@ -172,8 +153,7 @@ async fn a_wrong_reply_lies_once_and_its_replay_is_true() {
 #[tokio::test]
 async fn a_call_hung_after_execution_was_executed() {
     let (sandbox, psp) = start().await;
-    psp.fault(json!({"fault": {"kind": "hang", "when": "after"}, "times": 1}))
-        .await;
+    psp.fault(json!({"fault": {"kind": "hang", "when": "after"}, "times": 1})).await;
     let hung = tokio::spawn({
         let psp = psp.clone();
         async move { psp.pay("op-1", "pm_card_visa").await }
@@ -188,8 +168,7 @@ async fn a_call_hung_after_execution_was_executed() {
 #[tokio::test]
 async fn an_outage_refuses_everyone_until_it_is_lifted() {
     let (_sandbox, psp) = start().await;
-    psp.control("POST", "outage", json!({"mode": "refuse"}))
-        .await;
+    psp.control("POST", "outage", json!({"mode": "refuse"})).await;
     assert_eq!(psp.pay("op-1", "pm_card_visa").await.status, 503);
     assert_eq!(psp.get("/v1/events").await.status, 503);
     psp.control("POST", "outage", json!({"mode": "drop"})).await;
@@ -199,8 +178,7 @@ async fn an_outage_refuses_everyone_until_it_is_lifted() {
     assert_eq!(first.header("idempotent-replayed"), None);
     psp.control("POST", "outage", json!({"seconds": 60})).await;
     assert_eq!(psp.get("/v1/events").await.status, 503);
-    psp.control("POST", "clock", json!({"advance_seconds": 61}))
-        .await;
+    psp.control("POST", "clock", json!({"advance_seconds": 61})).await;
     psp.get("/v1/events").await.ok();
 }
 
@@ -219,15 +197,11 @@ async fn faults_strike_the_payments_they_name_on_every_call_about_them() {
         "match": {"operation": "refunds.*", "metadata": {"payonce_operation": "op-1"}}
     }))
     .await;
-    let refund = psp
-        .post("/v1/refunds", "", &[("payment_intent", &first)])
-        .await;
+    let refund = psp.post("/v1/refunds", "", &[("payment_intent", &first)]).await;
     assert_eq!(refund.status, 503);
     psp.get(&format!("/v1/payment_intents/{first}")).await.ok();
     psp.control("DELETE", "faults", json!({})).await;
-    psp.post("/v1/refunds", "", &[("payment_intent", &first)])
-        .await
-        .ok();
+    psp.post("/v1/refunds", "", &[("payment_intent", &first)]).await.ok();
 }
 
 #[tokio::test]
@@ -235,12 +209,9 @@ async fn the_same_seed_and_calls_meet_the_same_faults_and_statistics_count_them(
     let mut runs = Vec::new();
     for _ in 0..2 {
         let (_sandbox, psp) = start().await;
-        psp.fault(json!({"fault": {"kind": "drop_reply"}, "rate": 0.2}))
-            .await;
-        psp.fault(json!({"fault": {"kind": "server_error"}, "rate": 0.2}))
-            .await;
-        psp.fault(json!({"fault": {"kind": "latency", "ms": {"min": 0, "max": 1}}, "rate": 0.5}))
-            .await;
+        psp.fault(json!({"fault": {"kind": "drop_reply"}, "rate": 0.2})).await;
+        psp.fault(json!({"fault": {"kind": "server_error"}, "rate": 0.2})).await;
+        psp.fault(json!({"fault": {"kind": "latency", "ms": {"min": 0, "max": 1}}, "rate": 0.5})).await;
         let mut run = String::new();
         for number in 0..60 {
             let reply = psp.try_pay(&format!("op-{number}"), "pm_card_visa").await;
@@ -264,13 +235,7 @@ async fn a_rule_that_cannot_be_understood_is_refused_with_a_reason() {
     let (_sandbox, psp) = start().await;
     let url = format!("{}/_sandbox/faults", psp.url);
     let rule = json!({"fault": {"kind": "explode"}});
-    let answer = psp
-        .http
-        .post(url)
-        .json(&rule)
-        .send()
-        .await
-        .expect("an answer");
+    let answer = psp.http.post(url).json(&rule).send().await.expect("an answer");
     assert_eq!(answer.status().as_u16(), 400);
     let text = answer.text().await.expect("text");
     assert!(text.contains("explode"), "{text}");

@@ -1,10 +1,6 @@
 //! The sandbox over real HTTP, in this process and in one of its own.
 
-#![allow(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that cannot go on fails"
-)]
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod faults;
 mod idempotency;

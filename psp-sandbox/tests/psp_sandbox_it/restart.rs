@@ -18,14 +18,7 @@ struct Program {
 impl Program {
     fn start(state: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_psp-sandbox"))
-            .args([
-                "--listen",
-                "127.0.0.1:0",
-                "--search-lag-ms",
-                "0",
-                "--log",
-                "warn",
-            ])
+            .args(["--listen", "127.0.0.1:0", "--search-lag-ms", "0", "--log", "warn"])
             .arg("--state-dir")
             .arg(state)
             .stdout(Stdio::piped())
@@ -34,14 +27,8 @@ impl Program {
         let mut line = String::new();
         let stdout = child.stdout.take().expect("its output");
         BufReader::new(stdout).read_line(&mut line).expect("a line");
-        let url = line
-            .trim()
-            .strip_prefix("psp-sandbox listening on ")
-            .expect("an address");
-        Self {
-            psp: Caller::new(url),
-            child,
-        }
+        let url = line.trim().strip_prefix("psp-sandbox listening on ").expect("an address");
+        Self { psp: Caller::new(url), child }
     }
 
     fn kill(mut self) {
@@ -64,12 +51,7 @@ async fn a_kill_loses_nothing_that_was_answered() {
     let program = Program::start(state.path());
     let psp = program.psp.clone();
     psp.fault(json!({"fault": {"kind": "drop_reply"}, "times": 1, "match": {"metadata": {"payonce_operation": "lost"}}})).await;
-    psp.control(
-        "PATCH",
-        "config",
-        json!({"fees": {"default": {"percent": "0", "fixed_minor": 1}}}),
-    )
-    .await;
+    psp.control("PATCH", "config", json!({"fees": {"default": {"percent": "0", "fixed_minor": 1}}})).await;
     let paid = psp.pay("paid", "pm_card_visa").await.ok();
     let intent = paid.text_at("/id");
     let declined = psp.pay("declined", "pm_card_visa_chargeDeclined").await;
@@ -78,10 +60,7 @@ async fn a_kill_loses_nothing_that_was_answered() {
     let refund = psp.post("/v1/refunds", "refund", &refund).await.ok();
     psp.control("POST", "payouts", json!({})).await;
     let after = psp.pay("unsettled", "pm_card_visa").await.ok();
-    let (effects, events) = (
-        psp.effects().await,
-        psp.get("/v1/events?limit=100").await.ok().text,
-    );
+    let (effects, events) = (psp.effects().await, psp.get("/v1/events?limit=100").await.ok().text);
     let report = psp.get("/_sandbox/settlement.csv").await.ok().text;
     program.kill();
 
@@ -93,10 +72,7 @@ async fn a_kill_loses_nothing_that_was_answered() {
             let replay = psp.pay(operation, "pm_card_visa").await.ok();
             assert_eq!(replay.text, first.text);
             assert_eq!(replay.header("idempotent-replayed"), Some("true"));
-            assert_eq!(
-                replay.header("original-request"),
-                first.header("request-id")
-            );
+            assert_eq!(replay.header("original-request"), first.header("request-id"));
         }
         let replay = psp.pay("declined", "pm_card_visa_chargeDeclined").await;
         assert_eq!((replay.status, &replay.text), (402, &declined.text));
@@ -106,15 +82,9 @@ async fn a_kill_loses_nothing_that_was_answered() {
         assert_eq!(psp.get("/v1/events?limit=100").await.ok().text, events);
         assert_eq!(psp.get("/_sandbox/settlement.csv").await.ok().text, report);
         let id = refund.text_at("/id");
-        assert_eq!(
-            psp.get(&format!("/v1/refunds/{id}")).await.ok().text,
-            refund.text
-        );
+        assert_eq!(psp.get(&format!("/v1/refunds/{id}")).await.ok().text, refund.text);
         let query = "metadata['payonce_operation']:'lost'";
-        assert_eq!(
-            psp.search(query).await.text_at("/data/0/id"),
-            lost.text_at("/id")
-        );
+        assert_eq!(psp.search(query).await.text_at("/data/0/id"), lost.text_at("/id"));
         let config = psp.control("GET", "config", json!({})).await;
         assert_eq!(config["fees"]["default"]["fixed_minor"], 1);
         let faults = psp.control("GET", "faults", json!({})).await;
@@ -124,10 +94,7 @@ async fn a_kill_loses_nothing_that_was_answered() {
 
     let program = Program::start(state.path());
     let payouts = program.psp.control("POST", "payouts", json!({})).await;
-    assert_eq!(
-        payouts["data"][0]["lines"], 1,
-        "only what was not paid out before the kill"
-    );
+    assert_eq!(payouts["data"][0]["lines"], 1, "only what was not paid out before the kill");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -167,17 +134,10 @@ async fn callers_that_repeat_across_kills_are_charged_once_each() {
         for call in calls {
             open.extend(call.await.expect("no panic"));
         }
-        assert_eq!(
-            open.is_empty(),
-            round == 3,
-            "each kill struck in the middle"
-        );
+        assert_eq!(open.is_empty(), round == 3, "each kill struck in the middle");
     }
     let program = Program::start(state.path());
-    let summary = program
-        .psp
-        .control("GET", "effects/summary", json!({}))
-        .await;
+    let summary = program.psp.control("GET", "effects/summary", json!({})).await;
     assert_eq!(summary["operations_charged"], 400);
     assert_eq!(summary["charged_more_than_once"], json!({}));
     assert_eq!(summary["totals"]["charge"]["eur"]["count"], 400);
@@ -217,9 +177,14 @@ async fn undelivered_webhooks_are_delivered_after_a_restart() {
         json!({"webhooks": {"retry_initial_ms": 3_600_000, "retry_max_ms": 3_600_000}}),
     )
     .await;
-    psp.control("POST", "webhook_endpoints", json!({
-        "url": receiver.url, "secrets": ["whsec_a"], "enabled_events": ["payment_intent.succeeded"]
-    })).await;
+    psp.control(
+        "POST",
+        "webhook_endpoints",
+        json!({
+            "url": receiver.url, "secrets": ["whsec_a"], "enabled_events": ["payment_intent.succeeded"]
+        }),
+    )
+    .await;
     psp.pay("op-1", "pm_card_visa").await.ok();
     let refused = receiver.next().await.event()["id"].clone();
     psp.pay("op-2", "pm_card_visa").await.ok();
@@ -232,15 +197,8 @@ async fn undelivered_webhooks_are_delivered_after_a_restart() {
     program.kill();
     let program = Program::start(state.path());
     assert_eq!(receiver.next().await.event()["id"], refused);
-    program
-        .psp
-        .control("GET", "wait?webhooks=idle", json!({}))
-        .await;
-    assert_eq!(
-        receiver.counts().len(),
-        0,
-        "what was taken is not sent again"
-    );
+    program.psp.control("GET", "wait?webhooks=idle", json!({})).await;
+    assert_eq!(receiver.counts().len(), 0, "what was taken is not sent again");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -255,17 +213,11 @@ async fn a_stopped_program_ends_at_once_and_well_even_while_a_call_hangs() {
     });
     psp.control("GET", "wait?hanging=1", json!({})).await;
     let id = program.child.id().to_string();
-    let stopped = Command::new("kill")
-        .args(["-TERM", &id])
-        .status()
-        .expect("a signal");
+    let stopped = Command::new("kill").args(["-TERM", &id]).status().expect("a signal");
     assert!(stopped.success());
     let ended = program.child.wait().expect("an end");
     assert!(ended.success(), "{ended}");
-    assert!(
-        hung.await.expect("no panic").is_err(),
-        "a hung call ends without an answer"
-    );
+    assert!(hung.await.expect("no panic").is_err(), "a hung call ends without an answer");
     let program = Program::start(state.path());
     assert_eq!(program.psp.effects().await.len(), 0);
 }
@@ -277,10 +229,7 @@ async fn a_reset_sandbox_knows_nothing_and_its_old_ids_lead_nowhere() {
     psp.fault(json!({"fault": {"kind": "garbage_body"}})).await;
     psp.control("POST", "reset", json!({})).await;
     assert_eq!(psp.effects().await.len(), 0);
-    assert_eq!(
-        psp.get(&format!("/v1/payment_intents/{id}")).await.status,
-        404
-    );
+    assert_eq!(psp.get(&format!("/v1/payment_intents/{id}")).await.status, 404);
     let first = psp.pay("op-1", "pm_card_visa").await.ok();
     assert_eq!(first.header("idempotent-replayed"), None);
     assert_ne!(first.text_at("/id"), id);

@@ -39,9 +39,7 @@ impl Reply {
     pub fn text_at(&self, pointer: &str) -> String {
         let value = self.json();
         let found = value.pointer(pointer).and_then(Value::as_str);
-        found
-            .unwrap_or_else(|| panic!("no text at {pointer} of {value}"))
-            .to_owned()
+        found.unwrap_or_else(|| panic!("no text at {pointer} of {value}")).to_owned()
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -64,29 +62,18 @@ impl Caller {
             .pool_max_idle_per_host(0)
             .build()
             .expect("a client");
-        Self {
-            url: url.to_owned(),
-            http,
-            secret: KEY.to_owned(),
-        }
+        Self { url: url.to_owned(), http, secret: KEY.to_owned() }
     }
 
     pub fn with_secret(&self, secret: &str) -> Self {
-        Self {
-            secret: secret.to_owned(),
-            ..self.clone()
-        }
+        Self { secret: secret.to_owned(), ..self.clone() }
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Reply, reqwest::Error> {
         let answer = request.bearer_auth(&self.secret).send().await?;
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let body = answer.bytes().await?;
-        Ok(Reply {
-            status,
-            headers,
-            text: String::from_utf8_lossy(&body).into_owned(),
-        })
+        Ok(Reply { status, headers, text: String::from_utf8_lossy(&body).into_owned() })
     }
 
     pub async fn try_post(
@@ -107,8 +94,7 @@ impl Caller {
     }
 
     pub async fn try_get(&self, path: &str) -> Result<Reply, reqwest::Error> {
-        self.send(self.http.get(format!("{}{path}", self.url)))
-            .await
+        self.send(self.http.get(format!("{}{path}", self.url))).await
     }
 
     pub async fn get(&self, path: &str) -> Reply {
@@ -136,8 +122,7 @@ impl Caller {
 
     /// Creates and confirms a payment of 10.99 EUR for an order, under the operation as its key.
     pub async fn try_pay(&self, operation: &str, card: &str) -> Result<Reply, reqwest::Error> {
-        self.try_post("/v1/payment_intents", operation, &payment(operation, card))
-            .await
+        self.try_post("/v1/payment_intents", operation, &payment(operation, card)).await
     }
 
     pub async fn pay(&self, operation: &str, card: &str) -> Reply {
@@ -211,13 +196,9 @@ impl Receiver {
     pub async fn start(mut statuses: Vec<StatusCode>) -> Self {
         statuses.reverse();
         let (sender, hooks) = mpsc::unbounded_channel();
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a port");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}/", listener.local_addr().expect("an address"));
-        let app = Router::new()
-            .route("/", post(take))
-            .with_state((sender, Arc::new(Mutex::new(statuses))));
+        let app = Router::new().route("/", post(take)).with_state((sender, Arc::new(Mutex::new(statuses))));
         tokio::spawn(async move { axum::serve(listener, app).await });
         Self { url, hooks }
     }
@@ -237,11 +218,7 @@ impl Receiver {
     }
 }
 
-async fn take(
-    State((sender, statuses)): State<Desk>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> StatusCode {
+async fn take(State((sender, statuses)): State<Desk>, headers: HeaderMap, body: Bytes) -> StatusCode {
     let signature = headers.get("stripe-signature").expect("a signature");
     let signature = signature.to_str().expect("text").to_owned();
     let body = body.to_vec();

@@ -25,21 +25,13 @@ fn endpoint(sandbox: &Sandbox, receiver: &Receiver, secrets: &[&str], events: &[
 /// Checks a signature as a receiver does, and gives its timestamp.
 fn verify(hook: &Hook, secrets: &[&str]) -> i64 {
     let mut parts = hook.signature.split(',');
-    let timestamp = parts
-        .next()
-        .and_then(|it| it.strip_prefix("t="))
-        .expect("a time");
+    let timestamp = parts.next().and_then(|it| it.strip_prefix("t=")).expect("a time");
     let timestamp: i64 = timestamp.parse().expect("a number");
     let signatures: Vec<_> = parts.collect();
-    let expected: Vec<_> = secrets
-        .iter()
-        .map(|secret| format!("v1={}", sign(secret, timestamp, &hook.body)))
-        .collect();
+    let expected: Vec<_> =
+        secrets.iter().map(|secret| format!("v1={}", sign(secret, timestamp, &hook.body))).collect();
     assert_eq!(signatures, expected);
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("a clock")
-        .as_secs();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs();
     assert!(timestamp.abs_diff(i64::try_from(now).expect("a time")) <= 60);
     timestamp
 }
@@ -48,12 +40,7 @@ fn verify(hook: &Hook, secrets: &[&str]) -> i64 {
 async fn events_come_signed_with_every_secret_and_say_what_happened() {
     let (sandbox, psp) = start().await;
     let mut receiver = Receiver::start(vec![]).await;
-    endpoint(
-        &sandbox,
-        &receiver,
-        &["whsec_new", "whsec_old"],
-        &["payment_intent.succeeded"],
-    );
+    endpoint(&sandbox, &receiver, &["whsec_new", "whsec_old"], &["payment_intent.succeeded"]);
     let paid = psp.pay("op-1", "pm_card_visa").await.ok();
     let hook = receiver.next().await;
     verify(&hook, &["whsec_new", "whsec_old"]);
@@ -66,11 +53,7 @@ async fn events_come_signed_with_every_secret_and_say_what_happened() {
     assert_eq!(event["request"]["id"].as_str(), paid.header("request-id"));
     assert_eq!(event["data"]["object"], paid.json());
     sandbox.webhooks_idle().await;
-    assert_eq!(
-        receiver.counts().len(),
-        0,
-        "only the enabled events are sent"
-    );
+    assert_eq!(receiver.counts().len(), 0, "only the enabled events are sent");
     let id = event["id"].as_str().expect("an id");
     let listed = psp.get(&format!("/v1/events/{id}")).await.ok().json();
     assert_eq!(listed["pending_webhooks"], 0);
@@ -80,24 +63,10 @@ async fn events_come_signed_with_every_secret_and_say_what_happened() {
 #[tokio::test]
 async fn a_refused_event_comes_again_until_it_is_taken() {
     let (sandbox, psp) = start().await;
-    psp.control(
-        "PATCH",
-        "config",
-        json!({"webhooks": {"retry_initial_ms": 1}}),
-    )
-    .await;
-    let refusals = vec![
-        StatusCode::INTERNAL_SERVER_ERROR,
-        StatusCode::FOUND,
-        StatusCode::BAD_REQUEST,
-    ];
+    psp.control("PATCH", "config", json!({"webhooks": {"retry_initial_ms": 1}})).await;
+    let refusals = vec![StatusCode::INTERNAL_SERVER_ERROR, StatusCode::FOUND, StatusCode::BAD_REQUEST];
     let mut receiver = Receiver::start(refusals).await;
-    endpoint(
-        &sandbox,
-        &receiver,
-        &["whsec_a"],
-        &["payment_intent.succeeded"],
-    );
+    endpoint(&sandbox, &receiver, &["whsec_a"], &["payment_intent.succeeded"]);
     psp.pay("op-1", "pm_card_visa").await.ok();
     sandbox.webhooks_idle().await;
     let mut bodies = HashSet::new();
@@ -118,12 +87,7 @@ async fn an_event_nobody_takes_is_given_up_and_listed_as_undelivered() {
     let few = json!({"webhooks": {"retry_initial_ms": 1, "max_attempts": 3}});
     psp.control("PATCH", "config", few).await;
     let mut receiver = Receiver::start(vec![StatusCode::SERVICE_UNAVAILABLE; 3]).await;
-    endpoint(
-        &sandbox,
-        &receiver,
-        &["whsec_a"],
-        &["payment_intent.succeeded"],
-    );
+    endpoint(&sandbox, &receiver, &["whsec_a"], &["payment_intent.succeeded"]);
     let lost = psp.pay("op-1", "pm_card_visa").await.ok().text_at("/id");
     sandbox.webhooks_idle().await;
     assert_eq!(receiver.counts().values().sum::<usize>(), 3);
@@ -147,12 +111,7 @@ async fn events_are_doubled_reordered_and_lost_at_the_configured_rates() {
     )
     .await;
     let mut receiver = Receiver::start(vec![]).await;
-    endpoint(
-        &sandbox,
-        &receiver,
-        &["whsec_a"],
-        &["payment_intent.succeeded"],
-    );
+    endpoint(&sandbox, &receiver, &["whsec_a"], &["payment_intent.succeeded"]);
     for number in 0..200 {
         psp.pay(&format!("op-{number}"), "pm_card_visa").await.ok();
     }
@@ -166,19 +125,9 @@ async fn events_are_doubled_reordered_and_lost_at_the_configured_rates() {
     assert_eq!(count("delivered"), 200 - lost + doubled);
     let counts = receiver.counts();
     assert_eq!(counts.len() as u64, 200 - lost);
-    assert_eq!(
-        counts.values().filter(|count| **count == 2).count() as u64,
-        doubled
-    );
-    let undelivered = psp
-        .get("/v1/events?delivery_success=false&limit=100")
-        .await
-        .ok()
-        .json();
-    assert_eq!(
-        undelivered["data"].as_array().map(Vec::len),
-        usize::try_from(lost).ok()
-    );
+    assert_eq!(counts.values().filter(|count| **count == 2).count() as u64, doubled);
+    let undelivered = psp.get("/v1/events?delivery_success=false&limit=100").await.ok().json();
+    assert_eq!(undelivered["data"].as_array().map(Vec::len), usize::try_from(lost).ok());
 }
 
 #[tokio::test]
@@ -207,13 +156,6 @@ async fn an_endpoint_may_be_for_one_account_alone() {
         types.push(event["type"].as_str().expect("a type").to_owned());
     }
     types.sort();
-    assert_eq!(
-        types,
-        [
-            "charge.succeeded",
-            "payment_intent.created",
-            "payment_intent.succeeded"
-        ]
-    );
+    assert_eq!(types, ["charge.succeeded", "payment_intent.created", "payment_intent.succeeded"]);
     assert_eq!(receiver.counts().len(), 0);
 }
