@@ -9,20 +9,15 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor, PgConnection, Postgres};
 
 use super::{DatabaseError, role};
 
-/// Nobody but us may change a row of these: the ledger, and the evidence of what was sent to a PSP.
+/// Rows of these never change: the ledger, and the evidence of what was sent to a PSP.
 pub(super) const APPEND_ONLY: &[&str] = &["attempt", "ledger_account", "ledger_entry", "ledger_transaction"];
 
-/// Rows of these go away again: keys that are reaped, deltas that are rolled up, leases that are given back, and what a
-/// settlement file left behind whose reading broke off (triggers keep what was read).
-const DELETABLE: &[&str] = &[
-    "idempotency_key",
-    "ledger_balance_delta",
-    "recon_break",
-    "relay_lease",
-    "settlement_chunk",
-    "settlement_file",
-    "settlement_line",
-];
+/// Rows of these never change, and go again only with a settlement file whose reading broke off, which a trigger holds.
+const WRITTEN_ONCE: &[&str] = &["settlement_line"];
+
+/// Rows of these go away again: keys that are reaped, deltas that are rolled up, files whose reading broke off.
+const DELETABLE: &[&str] =
+    &["idempotency_key", "ledger_balance_delta", "recon_break", "settlement_chunk", "settlement_file"];
 
 /// Where sqlx notes what it has applied.
 const HISTORY: &str = "_sqlx_migrations";
@@ -142,11 +137,12 @@ pub async fn migrate(admin_url: &str, app_role: &str) -> Result<Vec<String>, Dat
     Ok(before.missing)
 }
 
-/// What the application's role may do with a table.
+/// What the application's role may do with a table; a view is only read.
 pub(super) fn privileges(table: &str) -> &'static str {
     match table {
         HISTORY => "select",
         table if APPEND_ONLY.contains(&table) => "select, insert",
+        table if WRITTEN_ONCE.contains(&table) => "select, insert, delete",
         table if DELETABLE.contains(&table) => "select, insert, update, delete",
         _ => "select, insert, update",
     }
@@ -156,12 +152,8 @@ async fn grant(connection: &mut PgConnection, app_role: &str) -> Result<(), Data
     let mut tx = connection.begin().await?;
     role::lock_grants(&mut tx).await?;
     let relations: Vec<(String, String, bool)> = sqlx::query_as(
-        "select tablename::text, format('%I.%I', schemaname, tablename), false from pg_tables
-         where schemaname = current_schema()
-         union all
-         select viewname::text, format('%I.%I', schemaname, viewname), true from pg_views
-         where schemaname = current_schema()
-         order by 1",
+        "select relname::text, format('%I.%I', current_schema(), relname), relkind = 'v' from pg_class
+         where relnamespace = current_schema()::regnamespace and relkind in ('r', 'p', 'v') order by relname",
     )
     .fetch_all(&mut *tx)
     .await?;

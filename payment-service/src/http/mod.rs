@@ -81,11 +81,14 @@ fn routes() -> OpenApiRouter<AppState> {
 /// The whole edge; a request that takes longer than `request_timeout` is answered 504, and what it began goes on.
 pub fn router(state: AppState, request_timeout: Duration) -> Router {
     let (router, api) = routes().split_for_parts();
-    router
-        .merge(openapi::route(&api))
+    edged(router.merge(openapi::route(&api)).with_state(state), request_timeout)
+}
+
+/// The routes within everything that holds for all of them.
+fn edged(routes: Router, request_timeout: Duration) -> Router {
+    routes
         .fallback(async |_: Uri| Problem::new(Code::NotFound))
         .method_not_allowed_fallback(async || Problem::new(Code::MethodNotAllowed))
-        .with_state(state)
         .layer(DefaultBodyLimit::max(extract::API_BODY_LIMIT))
         .layer(middleware::from_fn(extract::refuse_card_numbers))
         .layer(middleware::from_fn_with_state(request_timeout, give_up))
@@ -106,3 +109,6 @@ async fn give_up(State(limit): State<Duration>, request: Request, next: Next) ->
 pub fn openapi() -> utoipa::openapi::OpenApi {
     routes().into_openapi()
 }
+
+#[cfg(test)]
+mod tests;
