@@ -119,7 +119,7 @@ impl Call {
         let mut form = Form::parse(parts.uri.query().unwrap_or_default(), body);
         let fingerprint = match key {
             None => 0,
-            Some(_) => u128::from_be_bytes(form.fingerprint(method.as_str(), path)),
+            Some(_) => form.fingerprint(method.as_str(), path),
         };
         let (nonce, livemode) = {
             let world = locked(&world);

@@ -1,7 +1,5 @@
 //! Form bodies with nested keys: `metadata[a]=1&expand[0]=latest_charge`.
 
-use sha2::{Digest, Sha256};
-
 use super::ApiError;
 use crate::model::Metadata;
 use crate::model::currency::Currency;
@@ -27,21 +25,11 @@ impl Form {
     }
 
     /// What makes two requests the same: where they go and what they say, in any order.
-    pub fn fingerprint(&self, method: &str, path: &str) -> [u8; 16] {
+    pub fn fingerprint(&self, method: &str, path: &str) -> u128 {
         let mut sorted: Vec<_> = self.pairs.iter().collect();
         sorted.sort_unstable();
-        let mut hash = Sha256::new();
-        hash.update(method);
-        hash.update([0]);
-        hash.update(path);
-        for (key, value) in sorted {
-            hash.update([0]);
-            hash.update(key);
-            hash.update([1]);
-            hash.update(value);
-        }
-        let digest: [u8; 32] = hash.finalize().into();
-        std::array::from_fn(|at| digest[at])
+        let start = fnv(fnv(FNV_OFFSET, method), path);
+        sorted.into_iter().fold(start, |hash, (key, value)| fnv(fnv(hash, key), value))
     }
 
     /// A metadata value, without taking it.
@@ -201,6 +189,17 @@ impl Form {
     }
 }
 
+/// FNV-1a in 128 bits: nobody here has a reason to look for collisions, and it costs a tenth of SHA-256.
+const FNV_OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+const FNV_PRIME: u128 = 0x0100_0000_0000_0000_0000_013B;
+
+/// Adds a text and its end, which no text contains.
+fn fnv(hash: u128, text: &str) -> u128 {
+    text.bytes()
+        .chain(std::iter::once(0xff))
+        .fold(hash, |hash, byte| (hash ^ u128::from(byte)).wrapping_mul(FNV_PRIME))
+}
+
 /// The `key` of `name[key]`.
 fn nested<'a>(key: &'a str, name: &str) -> Option<&'a str> {
     key.strip_prefix(name)?.strip_prefix('[')?.strip_suffix(']')
@@ -238,6 +237,7 @@ mod tests {
         assert_eq!(one, other);
         let value = Form::parse("", b"a=1&b=3").fingerprint("POST", "/v1/refunds");
         let path = Form::parse("", b"a=1&b=2").fingerprint("POST", "/v1/payment_intents");
-        assert!(one != value && one != path);
+        let moved = Form::parse("", b"a=&1b=2").fingerprint("POST", "/v1/refunds");
+        assert!(one != value && one != path && one != moved);
     }
 }
