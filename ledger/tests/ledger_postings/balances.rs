@@ -1,5 +1,5 @@
 use ledger::account::Account;
-use ledger::balance::{AccountFilter, list, movements};
+use ledger::balance::{AccountFilter, list, movements, totals};
 use ledger::posting::Posting;
 use money::{Currency, Money, TransactionId};
 use sqlx::PgPool;
@@ -141,4 +141,34 @@ async fn balances_are_read_in_the_order_asked_for_and_an_unheard_of_account_has_
     assert_eq!(read, [9, 0, 7, 9]);
     let dollars = [(available("s-1"), Currency::USD)];
     assert_eq!(ledger::balance::read(&pool, books.merchant, &dollars).await.unwrap(), [0]);
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn totals_are_by_group_of_accounts_and_debits_equal_credits(pool: PgPool) {
+    let books = Books::open(&pool).await;
+    let captures = ["s-1", "s-2"].map(|seller| books.capture(Uuid::now_v7(), seller, 100));
+    books.post(&captures).await.unwrap();
+    books.post(&[exchange()]).await.unwrap();
+    ledger::balance::roll_up(&pool, books.merchant).await.unwrap();
+    books.post(&[books.capture(Uuid::now_v7(), "s-1", 10)]).await.unwrap();
+    let now = totals(&pool, books.merchant, None).await.unwrap();
+    let rows: Vec<(&str, &str, i64, i64)> = now
+        .iter()
+        .map(|total| (total.group.as_str(), total.currency.as_str(), total.debits, total.credits))
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            ("bank_cash", "EUR", 0, 5),
+            ("fx", "EUR", 5, 0),
+            ("platform_fees", "EUR", 0, 3),
+            ("psp_receivable", "EUR", 210, 0),
+            ("seller_pending", "EUR", 0, 207),
+            ("bank_cash", "USD", 6, 0),
+            ("fx", "USD", 0, 6),
+        ]
+    );
+    assert_eq!(totals(&pool, books.merchant, Some(DAY)).await.unwrap(), now);
+    let before = totals(&pool, books.merchant, DAY.previous_day()).await.unwrap();
+    assert!(before.iter().all(|total| total.debits == 0 && total.credits == 0), "{before:?}");
 }
