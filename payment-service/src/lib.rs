@@ -3,6 +3,7 @@
 //! `ARCHITECTURE.md` has the map. Each folder is one aggregate: its `mod.rs` says what can be done, a private
 //! `repo.rs` holds its SQL.
 
+pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod database;

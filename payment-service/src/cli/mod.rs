@@ -1,6 +1,7 @@
 //! The command line.
 
 mod api_key;
+mod audit;
 mod database;
 mod merchant;
 mod output;
@@ -8,6 +9,7 @@ mod psp_account;
 mod secret;
 
 use std::io::IsTerminal as _;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
@@ -45,6 +47,8 @@ enum Command {
     /// A merchant's accounts at payment service providers
     #[command(subcommand)]
     PspAccount(psp_account::Command),
+    /// Check the invariants that money depends on; the exit code tells
+    Audit(audit::Audit),
 }
 
 /// Why a command failed.
@@ -76,20 +80,22 @@ pub enum CliError {
 }
 
 impl Cli {
-    /// Runs the command.
+    /// Runs the command. Answers the code to exit with where it did what it was asked.
     ///
     /// # Errors
     /// [`CliError`], for people to read.
-    pub async fn run(self) -> Result<(), CliError> {
+    pub async fn run(self) -> Result<ExitCode, CliError> {
         self.start_log()?;
         match self.command {
-            Command::Serve(config) => Ok(serve::run(*config).await?),
-            Command::Setup(command) => command.run().await,
-            Command::Migrate(command) => command.run().await,
-            Command::Merchant(command) => command.run().await,
-            Command::ApiKey(command) => command.run().await,
-            Command::PspAccount(command) => command.run().await,
+            Command::Serve(config) => serve::run(*config).await?,
+            Command::Setup(command) => command.run().await?,
+            Command::Migrate(command) => command.run().await?,
+            Command::Merchant(command) => command.run().await?,
+            Command::ApiKey(command) => command.run().await?,
+            Command::PspAccount(command) => command.run().await?,
+            Command::Audit(command) => return command.run().await,
         }
+        Ok(ExitCode::SUCCESS)
     }
 
     /// To standard error: standard output is for what was asked for. Only the service says what it does unasked.

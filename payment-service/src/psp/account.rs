@@ -42,6 +42,13 @@ impl Psp {
             Self::Stripe => stripe::validate_amount(amount),
         }
     }
+
+    /// What the PSP means by `amount` of its own units of `currency`; none where that is no amount of ours.
+    pub fn read_amount(self, amount: i64, currency: &str) -> Option<Money> {
+        match self {
+            Self::Stripe => stripe::read_amount(amount, currency),
+        }
+    }
 }
 
 impl fmt::Display for Psp {

@@ -29,6 +29,7 @@ pub use event::{Event, EventError, SignatureError, Subject};
 pub use evidence::{Evidence, Expected, Judgement, State};
 pub use outcome::{Charge, Decline, NotSentCode, Outcome, Why, decline};
 pub use reference::{InvalidReference, PspReference};
+pub(crate) use transport::install_tls_provider;
 pub use transport::{ClientError, Settings};
 
 /// How a PSP keeps one operation from happening twice.

@@ -156,7 +156,7 @@ fn in_words(error: reqwest::Error) -> String {
 }
 
 /// The client finds its TLS provider in the process; whoever comes first installs it.
-fn install_tls_provider() {
+pub(crate) fn install_tls_provider() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
         // an error means that the program has chosen one already, which is as good

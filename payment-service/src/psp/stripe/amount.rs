@@ -67,13 +67,14 @@ fn divisible(minor: i64, unit: i64, currency: Currency) -> Result<i64, AmountRef
 
 /// The amount that Stripe means; in words, what it says, if that is no amount of ours.
 pub(super) fn from_wire(wire: i64, currency: &str) -> Result<Money, String> {
-    amount_of(wire, currency).ok_or_else(|| {
+    read_amount(wire, currency).ok_or_else(|| {
         let shown: String = currency.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
         format!("{wire} in Stripe's units of `{shown}`")
     })
 }
 
-fn amount_of(wire: i64, currency: &str) -> Option<Money> {
+/// The amount that Stripe means, if it is one of ours.
+pub(in crate::psp) fn read_amount(wire: i64, currency: &str) -> Option<Money> {
     let mut code: [u8; 3] = currency.as_bytes().try_into().ok()?;
     code.make_ascii_uppercase();
     let currency: Currency = str::from_utf8(&code).ok()?.parse().ok()?;

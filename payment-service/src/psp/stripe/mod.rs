@@ -29,7 +29,7 @@ use super::{
     NotSentCode, Outcome, PspReference, Settings, Why,
 };
 
-pub(super) use amount::validate_amount;
+pub(super) use amount::{read_amount, validate_amount};
 pub(super) use event::parse_event;
 pub(super) use signature::{SIGNATURE_HEADER, verify};
 

@@ -1,0 +1,70 @@
+//! I2: what clients were answered, and are answered again.
+
+use futures::TryStreamExt as _;
+use money::MerchantId;
+use serde::Deserialize;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{Counted, Found};
+
+/// A key that is gone was reaped, which happens after a day at the earliest.
+pub(super) async fn stored(db: &mut PgConnection, merchant: MerchantId) -> Result<Found, sqlx::Error> {
+    let counted = sqlx::query_as!(
+        Counted,
+        r#"with ended as (
+             select o.operation_id, o.created_at, k.idempotency_key is not null as kept, k.response_status as answer
+             from operation o
+             left join idempotency_key k on k.merchant_id = $1 and k.idempotency_key = o.idempotency_key
+                  and k.payment_id = o.payment_id
+             where o.merchant_id = $1 and o.status in ('succeeded', 'declined', 'expired', 'reversed')
+         ), offender as (
+             select operation_id::text as id from ended
+             where case when kept then answer is null or answer = 202
+                        else created_at > now() - interval '24 hours' end
+         )
+         select (select count(*) from ended) as "looked!", (select count(*) from offender) as "offending!",
+                array(select id from offender order by id limit 5) as "offenders!""#,
+        merchant.as_uuid(),
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(counted.into())
+}
+
+/// What a stored answer says of its payment.
+#[derive(Deserialize)]
+struct Said {
+    payment_id: Uuid,
+    order_id: String,
+    amount: i64,
+    currency: String,
+    status: String,
+}
+
+pub(super) async fn truthful(db: &mut PgConnection, merchant: MerchantId) -> Result<Found, sqlx::Error> {
+    let mut found = Found::default();
+    let mut rows = sqlx::query!(
+        r#"select k.payment_id, k.response_body, p.order_id as "order_id?", p.amount as "amount?",
+                p.currency as "currency?",
+                array(select e.data ->> 'status' from payment_event e
+                      where e.merchant_id = $1 and e.payment_id = k.payment_id) as "statuses!: Vec<Option<String>>"
+         from idempotency_key k
+         left join payment p on p.merchant_id = $1 and p.payment_id = k.payment_id
+         where k.merchant_id = $1 and k.response_status between 200 and 299 and k.response_status <> 202"#,
+        merchant.as_uuid(),
+    )
+    .fetch(db);
+    while let Some(row) = rows.try_next().await? {
+        let said: Option<Said> = row.response_body.and_then(|body| serde_json::from_str(&body).ok());
+        let holds = said.is_some_and(|said| {
+            said.payment_id == row.payment_id
+                && Some(&said.order_id) == row.order_id.as_ref()
+                && Some(said.amount) == row.amount
+                && Some(&said.currency) == row.currency.as_ref()
+                && row.statuses.contains(&Some(said.status))
+        });
+        found.judge(holds, || row.payment_id.to_string());
+    }
+    Ok(found)
+}

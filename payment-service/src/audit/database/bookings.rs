@@ -1,0 +1,147 @@
+//! I8 and I15: what payments and settlements should have in the ledger, and what they have.
+
+use money::MerchantId;
+use sqlx::PgConnection;
+
+use super::{Counted, Found};
+
+/// Legs compared one by one: what should be booked by the payment and its splits, and what is.
+pub(super) async fn capture_posted(
+    db: &mut PgConnection,
+    merchant: MerchantId,
+) -> Result<Found, sqlx::Error> {
+    let counted = sqlx::query_as!(
+        Counted,
+        r#"with captured as (
+             select o.operation_id, p.payment_id, p.psp_account_id, p.currency, p.captured_amount
+             from payment p
+             join operation o on o.merchant_id = $1 and o.payment_id = p.payment_id and o.kind = 'authorize'
+             where p.merchant_id = $1 and p.captured_amount > 0
+         ), leg as (
+             select operation_id, 'psp_receivable/' || psp_account_id as code, currency, captured_amount as amount
+             from captured
+             union all
+             select c.operation_id, 'seller_pending/' || s.seller_id, c.currency, s.platform_fee - s.amount
+             from captured c join payment_split s on s.merchant_id = $1 and s.payment_id = c.payment_id
+             union all
+             select c.operation_id, 'platform_fees', c.currency, -s.platform_fee
+             from captured c join payment_split s on s.merchant_id = $1 and s.payment_id = c.payment_id
+         ), expected as (
+             select operation_id, code, currency, sum(amount) as amount
+             from leg group by operation_id, code, currency having sum(amount) <> 0
+         ), booked as (
+             select t.source_id as operation_id, a.code, e.currency, sum(e.amount) as amount
+             from ledger_transaction t
+             join ledger_entry e on e.merchant_id = $1 and e.transaction_id = t.transaction_id
+             join ledger_account a on a.merchant_id = $1 and a.account_id = e.account_id
+             where t.merchant_id = $1 and t.source_type = 'operation' and t.kind = 'capture'
+             group by t.source_id, a.code, e.currency
+         ), offender as (
+             select distinct coalesce(x.operation_id, b.operation_id)::text as id
+             from expected x
+             full join booked b on b.operation_id = x.operation_id and b.code = x.code and b.currency = x.currency
+             where x.amount is distinct from b.amount
+         )
+         select (select count(*) from captured) as "looked!", (select count(*) from offender) as "offending!",
+                array(select id from offender order by id limit 5) as "offenders!""#,
+        merchant.as_uuid(),
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(counted.into())
+}
+
+pub(super) async fn posted_once(db: &mut PgConnection, merchant: MerchantId) -> Result<Found, sqlx::Error> {
+    let counted = sqlx::query_as!(
+        Counted,
+        r#"with posting as (
+             select source_type || ' ' || source_id || ' ' || kind as id, count(*) as times
+             from ledger_transaction where merchant_id = $1
+             group by source_type, source_id, kind
+         ), offender as (select id from posting where times > 1)
+         select (select count(*) from posting) as "looked!", (select count(*) from offender) as "offending!",
+                array(select id from offender order by id limit 5) as "offenders!""#,
+        merchant.as_uuid(),
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(counted.into())
+}
+
+/// Only a line that says exactly what we captured releases its sellers' parts; what leaves their pending money arrives
+/// in the rest of their wallets.
+pub(super) async fn settlement_moved(
+    db: &mut PgConnection,
+    merchant: MerchantId,
+) -> Result<Found, sqlx::Error> {
+    let counted = sqlx::query_as!(
+        Counted,
+        r#"with expected as (
+             select m.booking_id, 'seller_pending/' || s.seller_id as code, sum(s.amount - s.platform_fee) as amount
+             from recon_match m
+             join settlement_line l on l.merchant_id = $1 and l.file_id = m.file_id and l.line_no = m.line_no
+             join operation o on o.merchant_id = $1 and o.operation_id = m.operation_id
+             join payment_split s on s.merchant_id = $1 and s.payment_id = o.payment_id
+             where m.merchant_id = $1 and m.revoked_at is null and l.kind = 'capture'
+               and l.gross = o.amount and l.currency = o.currency
+             group by m.booking_id, s.seller_id having sum(s.amount - s.platform_fee) <> 0
+         ), moved as (
+             select b.booking_id, a.code, sum(e.amount) as amount
+             from settlement_booking b
+             join ledger_entry e on e.merchant_id = $1 and e.transaction_id = b.transaction_id
+             join ledger_account a on a.merchant_id = $1 and a.account_id = e.account_id
+             where b.merchant_id = $1 and a.code like 'seller\_%'
+             group by b.booking_id, a.code
+         ), offender as (
+             select distinct coalesce(x.booking_id, m.booking_id)::text as id
+             from expected x
+             full join (select * from moved where code like 'seller\_pending/%') m
+                 on m.booking_id = x.booking_id and m.code = x.code
+             where x.amount is distinct from m.amount
+             union
+             select booking_id::text from moved
+             group by booking_id, split_part(code, '/', 2) having sum(amount) <> 0
+         )
+         select (select count(*) from settlement_booking where merchant_id = $1) as "looked!",
+                (select count(*) from offender) as "offending!",
+                array(select id from offender order by id limit 5) as "offenders!""#,
+        merchant.as_uuid(),
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(counted.into())
+}
+
+pub(super) async fn clearing(db: &mut PgConnection, merchant: MerchantId) -> Result<Found, sqlx::Error> {
+    let counted = sqlx::query_as!(
+        Counted,
+        r#"with part as (
+             select 'psp_receivable/' || o.psp_account_id as code, o.currency, p.captured_amount as expected,
+                    0::bigint as booked
+             from operation o join payment p on p.merchant_id = $1 and p.payment_id = o.payment_id
+             where o.merchant_id = $1 and o.kind = 'authorize'
+             union all
+             select 'psp_receivable/' || o.psp_account_id, o.currency,
+                    case o.kind when 'refund' then m.allocated else -m.allocated end, 0
+             from recon_match m join operation o on o.merchant_id = $1 and o.operation_id = m.operation_id
+             where m.merchant_id = $1 and m.revoked_at is null
+             union all
+             select 'suspense', currency, -suspense, 0 from settlement_booking where merchant_id = $1
+             union all
+             select a.code, e.currency, 0, e.amount
+             from ledger_account a join ledger_entry e on e.merchant_id = $1 and e.account_id = a.account_id
+             where a.merchant_id = $1 and (a.code = 'suspense' or a.code like 'psp\_receivable/%')
+         ), account as (
+             select code, currency, sum(expected) as expected, sum(booked) as booked from part group by code, currency
+         ), offender as (
+             select code || ' ' || currency || ': ' || booked || ' instead of ' || expected as id
+             from account where expected <> booked
+         )
+         select (select count(*) from account) as "looked!", (select count(*) from offender) as "offending!",
+                array(select id from offender order by id limit 5) as "offenders!""#,
+        merchant.as_uuid(),
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(counted.into())
+}
