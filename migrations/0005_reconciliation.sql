@@ -186,7 +186,7 @@ create table settlement_evidence (
     constraint settlement_evidence_settled_is_booked check ((settled_at is null) = (booking_id is null)),
     constraint settlement_evidence_refused_short check (char_length(refused) between 1 and 500)
 );
-create index settlement_evidence_waiting on settlement_evidence (merchant_id, waiting_since, file_id, line_no)
+create index settlement_evidence_waiting on settlement_evidence (merchant_id, file_id, line_no)
     where settled_at is null;
 
 -- A line tied to an operation, with the rule that tied them and how much of the operation the line accounts for.
@@ -273,8 +273,7 @@ create table recon_break (
 );
 create index recon_break_open on recon_break (merchant_id, psp_account_id, kind) where state = 'open';
 create index recon_break_file on recon_break (merchant_id, file_id) where file_id is not null;
-create index recon_break_operation_open on recon_break (merchant_id, operation_id)
-    where state = 'open' and operation_id is not null;
+create index recon_break_operation on recon_break (merchant_id, operation_id) where operation_id is not null;
 
 -- A file whose reading broke off may be dropped, with its chunks, lines and duplicates, of which nothing was booked. What
 -- was read is kept.

@@ -471,6 +471,31 @@ async fn a_chunk_that_the_books_refuse_does_not_hold_up_the_others(pool: PgPool)
 }
 
 #[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn a_line_that_waited_and_cannot_be_booked_does_not_hold_up_the_others(pool: PgPool) {
+    let shop = Shop::open(&pool).await;
+    let mut file = SettlementFile::new();
+    let mut waiting = Vec::new();
+    for number in 1..=3 {
+        let paid = shop.pays_as(number, euros(10), "unknown").await;
+        file = file.capture(&paid);
+        waiting.push(paid);
+    }
+    shop.reconciles(&file.write()).await;
+    for paid in &waiting {
+        shop.succeeds_late(paid).await;
+    }
+    sqlx::query("update payment_split set amount = amount + 1 where payment_id = $1")
+        .bind(waiting[1].payment_id.as_uuid())
+        .execute(&pool)
+        .await
+        .unwrap();
+    let progress = shop.settles().await;
+    assert_eq!((progress.blocked, progress.matched), (1, 2));
+    shop.check_books().await;
+    assert_eq!(shop.balances().await.get("psp_balance EUR"), Some(&(2 * 970)));
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
 async fn one_merchants_file_never_touches_another(pool: PgPool) {
     let (shop, other) = (Shop::open(&pool).await, Shop::open(&pool).await);
     let (ours, theirs) = (shop.pays(1, 100).await, other.pays(1, 100).await);

@@ -20,6 +20,14 @@ pub(super) struct Batch {
     pub lines: Vec<Stored>,
 }
 
+impl Batch {
+    /// The place of its last line.
+    pub fn last_place(&self) -> repo::LinePlace {
+        let line_no = self.lines.last().map_or(i32::MAX, |stored| stored.line.line_no);
+        repo::LinePlace { file_id: self.file_id, line_no }
+    }
+}
+
 /// A line as it is in the database.
 pub(super) struct Stored {
     pub chunk_no: i32,

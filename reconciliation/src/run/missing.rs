@@ -1,15 +1,14 @@
 //! What the PSP's files should have by now and do not.
 
-use futures::TryStreamExt as _;
 use money::{Currency, MerchantId, OperationId, PaymentId, PspAccountId};
-use sqlx::PgPool;
+use sqlx::{PgPool, PgTransaction};
 use time::{Duration, OffsetDateTime};
 
 use super::Error;
 use crate::break_::{self, BreakKind, NewBreak};
 
-/// Breaks are written so many at a time.
-const WRITTEN_AT_ONCE: usize = 1_000;
+/// Breaks are written so many at a time: what is in memory at once.
+const WRITTEN_AT_ONCE: i64 = 10_000;
 
 /// Opens a break for each capture that ended more than `delay_days` before `latest_at` and that no line is about, and
 /// closes those of which a line has come meanwhile. Answers how many are new.
@@ -20,8 +19,29 @@ pub(super) async fn open(
     latest_at: OffsetDateTime,
     delay_days: i32,
 ) -> Result<u64, Error> {
-    let due = latest_at - Duration::days(i64::from(delay_days));
-    let mut rows = sqlx::query!(
+    let mut opened = 0;
+    loop {
+        let mut tx = pool.begin().await?;
+        let breaks = find(&mut tx, merchant, account, latest_at, delay_days).await?;
+        if breaks.is_empty() {
+            break;
+        }
+        opened += break_::open_all_in_tx(&mut tx, merchant, &breaks).await?;
+        tx.commit().await?;
+    }
+    close_those_that_came(pool, merchant, account).await?;
+    Ok(opened)
+}
+
+/// Some of the captures that are missing and have no open break.
+async fn find(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    account: PspAccountId,
+    latest_at: OffsetDateTime,
+    delay_days: i32,
+) -> Result<Vec<NewBreak>, Error> {
+    let rows = sqlx::query!(
         r#"select o.operation_id as "operation_id!: OperationId", o.payment_id as "payment_id!: PaymentId",
                 o.order_id as "order_id!", o.amount as "amount!", o.currency as "currency!", o.psp_reference,
                 o.ended_at as "ended_at!"
@@ -31,37 +51,32 @@ pub(super) async fn open(
            and not exists (select 1 from recon_match m
                where m.merchant_id = $1 and m.operation_id = o.operation_id and m.revoked_at is null)
            and not exists (select 1 from settlement_evidence e
-               where e.merchant_id = $1 and e.operation_id = o.operation_id and e.settled_at is null)"#,
+               where e.merchant_id = $1 and e.operation_id = o.operation_id and e.settled_at is null)
+           and not exists (select 1 from recon_break b
+               where b.merchant_id = $1 and b.operation_id = o.operation_id and b.kind = 'missing_at_psp')
+         limit $4"#,
         merchant.as_uuid(),
         account.as_uuid(),
-        due,
+        latest_at - Duration::days(i64::from(delay_days)),
+        WRITTEN_AT_ONCE,
     )
-    .fetch(pool)
-    .try_chunks(WRITTEN_AT_ONCE);
-    let mut opened = 0;
-    while let Some(rows) = rows.try_next().await.map_err(|error| error.1)? {
-        let mut breaks = Vec::with_capacity(rows.len());
-        for row in rows {
-            let currency: Currency =
-                row.currency.parse().map_err(|_| Error::Corrupt(row.currency.clone()))?;
-            let detail =
-                format!("captured on {} and in no file up to {}", row.ended_at.date(), latest_at.date());
-            breaks.push(NewBreak {
-                expected: Some(row.amount),
-                psp_reference: row.psp_reference,
-                operation_id: Some(row.operation_id),
-                payment_id: Some(row.payment_id),
-                order_id: Some(row.order_id),
-                detail,
-                ..NewBreak::new(BreakKind::MissingAtPsp, account, row.operation_id.to_string(), currency)
-            });
-        }
-        let mut tx = pool.begin().await?;
-        opened += break_::open_all_in_tx(&mut tx, merchant, &breaks).await?;
-        tx.commit().await?;
+    .fetch_all(&mut **tx)
+    .await?;
+    let mut breaks = Vec::with_capacity(rows.len());
+    for row in rows {
+        let currency: Currency = row.currency.parse().map_err(|_| Error::Corrupt(row.currency.clone()))?;
+        let detail = format!("captured on {} and in no file up to {}", row.ended_at.date(), latest_at.date());
+        breaks.push(NewBreak {
+            expected: Some(row.amount),
+            psp_reference: row.psp_reference,
+            operation_id: Some(row.operation_id),
+            payment_id: Some(row.payment_id),
+            order_id: Some(row.order_id),
+            detail,
+            ..NewBreak::new(BreakKind::MissingAtPsp, account, row.operation_id.to_string(), currency)
+        });
     }
-    close_those_that_came(pool, merchant, account).await?;
-    Ok(opened)
+    Ok(breaks)
 }
 
 /// A line may have been matched by another run between the look for its operation and the opening of its break.

@@ -44,7 +44,8 @@ pub struct Progress {
     pub breaks: u64,
     /// Files of which every line is booked or waits.
     pub files: u64,
-    /// Chunks that could not be booked, because the books refused: they stay due, and need a person.
+    /// Chunks, and lines that had waited, which could not be booked because the books refused: they stay due, and need a
+    /// person.
     pub blocked: u64,
 }
 
@@ -107,10 +108,7 @@ pub async fn settle(
         }
         progress.files += u64::from(finish(pool, merchant, file, &mut progress.breaks).await?);
     }
-    while let Some(done) = settle_waiting(pool, merchant).await? {
-        progress.add(done);
-        observe(&progress);
-    }
+    settle_waiting(pool, merchant, &mut progress, &mut observe).await?;
     Ok(progress)
 }
 
@@ -153,18 +151,39 @@ async fn finish(pool: &PgPool, merchant: MerchantId, file: FileId, breaks: &mut 
     Ok(repo::file_settled(pool, merchant, file).await?)
 }
 
-/// Books lines of one file that waited and need not any longer; none when there are none.
-async fn settle_waiting(pool: &PgPool, merchant: MerchantId) -> Result<Option<batch::Done>, Error> {
-    let mut tx = pool.begin().await?;
-    let Some((file_id, psp_account_id)) = repo::file_with_ripe_evidence(&mut tx, merchant).await? else {
-        return Ok(None);
-    };
-    let lines = repo::claim_ripe_evidence(&mut tx, merchant, file_id, WAITING_LINES).await?;
-    if lines.is_empty() {
-        return Ok(None);
+/// Books lines that waited and need not any longer, many in a commit; when the books refuse those, one in a commit, so
+/// that one which cannot be booked does not hold up the others.
+async fn settle_waiting(
+    pool: &PgPool,
+    merchant: MerchantId,
+    progress: &mut Progress,
+    observe: &mut (impl FnMut(&Progress) + Send),
+) -> Result<(), Error> {
+    let mut after = repo::LinePlace::FIRST;
+    let mut limit = WAITING_LINES;
+    loop {
+        let mut tx = pool.begin().await?;
+        let Some(batch) = repo::claim_ripe_evidence(&mut tx, merchant, after, limit).await? else {
+            return Ok(());
+        };
+        match batch::book_in_tx(&mut tx, merchant, &batch).await {
+            Ok(done) => {
+                tx.commit().await?;
+                progress.add(done);
+                after = batch.last_place();
+                observe(progress);
+            }
+            Err(error) if error.is_refusal() && batch.lines.len() > 1 => {
+                tx.rollback().await?;
+                limit = 1;
+            }
+            Err(error) if error.is_refusal() => {
+                tx.rollback().await?;
+                after = batch.last_place();
+                tracing::error!(%merchant, file = %after.file_id, line_no = after.line_no, %error, "a line cannot be booked");
+                progress.blocked += 1;
+            }
+            Err(error) => return Err(error),
+        }
     }
-    let batch = batch::Batch { file_id, psp_account_id, late: true, lines };
-    let done = batch::book_in_tx(&mut tx, merchant, &batch).await?;
-    tx.commit().await?;
-    Ok(Some(done))
 }

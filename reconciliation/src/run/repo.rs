@@ -175,34 +175,42 @@ pub(super) async fn lines_of_chunk(
     rows.into_iter().map(Stored::try_from).collect()
 }
 
-/// A file with a line that waited and need not any longer.
-pub(super) async fn file_with_ripe_evidence(
-    tx: &mut PgTransaction<'_>,
-    merchant: MerchantId,
-) -> Result<Option<(FileId, PspAccountId)>, sqlx::Error> {
-    let row = sqlx::query!(
-        r#"select e.file_id as "file_id: FileId", f.psp_account_id as "psp_account_id: PspAccountId"
-         from settlement_evidence e
-         join settlement_file f on f.merchant_id = e.merchant_id and f.file_id = e.file_id
-         where e.merchant_id = $1 and e.settled_at is null
-           and (e.refused is not null or exists (
-               select 1 from settleable_operation o
-               where o.merchant_id = $1 and o.operation_id = e.operation_id and o.status in ('succeeded', 'reversed')))
-         order by e.waiting_since, e.file_id, e.line_no limit 1
-         for no key update of e skip locked"#,
-        merchant.as_uuid(),
-    )
-    .fetch_optional(&mut **tx)
-    .await?;
-    Ok(row.map(|row| (row.file_id, row.psp_account_id)))
+/// A line among all lines of a merchant.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LinePlace {
+    pub file_id: FileId,
+    pub line_no: i32,
 }
 
+impl LinePlace {
+    /// Before all of them.
+    pub const FIRST: Self = Self { file_id: FileId::from_uuid(Uuid::nil()), line_no: 0 };
+}
+
+/// Lines of one file that waited and need not any longer: the first ones after `after`, of which nobody else is at.
 pub(super) async fn claim_ripe_evidence(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
-    file: FileId,
+    after: LinePlace,
     limit: i64,
-) -> Result<Vec<Stored>, Error> {
+) -> Result<Option<Batch>, Error> {
+    let first = sqlx::query!(
+        r#"select e.file_id as "file_id: FileId", e.line_no, f.psp_account_id as "psp_account_id: PspAccountId"
+         from settlement_evidence e
+         join settlement_file f on f.merchant_id = e.merchant_id and f.file_id = e.file_id
+         where e.merchant_id = $1 and e.settled_at is null and (e.file_id, e.line_no) > ($2, $3)
+           and (e.refused is not null or exists (
+               select 1 from settleable_operation o
+               where o.merchant_id = $1 and o.operation_id = e.operation_id and o.status in ('succeeded', 'reversed')))
+         order by e.file_id, e.line_no limit 1
+         for no key update of e skip locked"#,
+        merchant.as_uuid(),
+        after.file_id.as_uuid(),
+        after.line_no,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    let Some(first) = first else { return Ok(None) };
     let rows = sqlx::query_as!(
         LineRow,
         r#"select l.chunk_no, l.line_no, l.psp_line_id, l.kind, l.category, l.gross, l.fee, l.net, l.currency, l.occurred_at,
@@ -210,19 +218,21 @@ pub(super) async fn claim_ripe_evidence(
                 l.psp_movement, l.psp_source, e.refused
          from settlement_evidence e
          join settlement_line l on l.merchant_id = e.merchant_id and l.file_id = e.file_id and l.line_no = e.line_no
-         where e.merchant_id = $1 and e.file_id = $2 and e.settled_at is null
+         where e.merchant_id = $1 and e.file_id = $2 and e.line_no >= $3 and e.settled_at is null
            and (e.refused is not null or exists (
                select 1 from settleable_operation o
                where o.merchant_id = $1 and o.operation_id = e.operation_id and o.status in ('succeeded', 'reversed')))
-         order by e.line_no limit $3
+         order by e.line_no limit $4
          for no key update of e skip locked"#,
         merchant.as_uuid(),
-        file.as_uuid(),
+        first.file_id.as_uuid(),
+        first.line_no,
         limit,
     )
     .fetch_all(&mut **tx)
     .await?;
-    rows.into_iter().map(Stored::try_from).collect()
+    let lines = rows.into_iter().map(Stored::try_from).collect::<Result<_, _>>()?;
+    Ok(Some(Batch { file_id: first.file_id, psp_account_id: first.psp_account_id, late: true, lines }))
 }
 
 struct OperationRow {

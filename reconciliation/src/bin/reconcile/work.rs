@@ -14,9 +14,6 @@ use crate::args::Args;
 use crate::progress::Progress;
 use crate::{database, with_causes};
 
-/// Tasks that settle: while one waits for the database, the other reads or decides.
-const SETTLERS: usize = 2;
-
 /// How often to look whether the service has applied what waits.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -163,7 +160,8 @@ async fn settle_once(
             .await
         }
     };
-    let done = futures::future::try_join_all((0..SETTLERS).map(|_| settler())).await?;
+    // two: while one waits for the database, the other reads or decides
+    let (one, other) = tokio::try_join!(settler(), settler())?;
     // each of them meets the chunks that cannot be booked
-    Ok(done.iter().map(|done| done.blocked).max().unwrap_or_default())
+    Ok(one.blocked.max(other.blocked))
 }

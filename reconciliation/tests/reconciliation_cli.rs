@@ -1,0 +1,207 @@
+//! The program `reconcile`, run as its users run it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail where they stand")]
+
+mod support;
+
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use money::{Currency, Money};
+use reconciliation::evidence;
+use serde_json::{Value, json};
+use sqlx::{ConnectOptions as _, PgPool};
+use support::{SettlementFile, Shop, write};
+use tokio::process::Command;
+
+fn program(shop: &Shop, files: &[&Path]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reconcile"));
+    command
+        .env_clear()
+        .env("DATABASE_URL", shop.pool.connect_options().to_url_lossy().as_str())
+        .args(["--merchant", &shop.merchant.to_string()])
+        .args(files)
+        .stdin(Stdio::null());
+    command
+}
+
+/// The exit code, and the report for machines.
+async fn report(shop: &Shop, files: &[&Path], more: &[&str]) -> (i32, Value) {
+    let output = program(shop, files).args(["--json", "-"]).args(more).output().await.unwrap();
+    (code(&output), serde_json::from_slice(&output.stdout).expect("a report on standard output"))
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("an exit code")
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn a_clean_file_exits_zero_and_again_says_that_nothing_changed(pool: PgPool) {
+    let shop = Shop::open(&pool).await;
+    let file = SettlementFile::new()
+        .capture(&shop.pays(1, 100).await)
+        .fee("txn_f", 2)
+        .payout("txn_p", 5_000)
+        .write();
+    let (exit, first) = report(&shop, &[&file], &[]).await;
+    assert_eq!((exit, &first["verdict"]), (0, &json!("clean")));
+    assert_eq!(
+        first["currencies"],
+        json!([{
+            "currency": "EUR", "lines": 3, "matched": 1, "captures": 10_000, "refunds": 0, "chargebacks": 0,
+            "adjustments": 0, "fees": 500, "net": 9_500, "payouts": 5_000, "suspense": 0, "psp_balance": 4_500,
+            "residual": 0
+        }])
+    );
+    let (exit, mut again) = report(&shop, &[&file], &[]).await;
+    assert_eq!((exit, &again["files"][0]["known_before"]), (0, &json!(true)));
+    again["files"][0]["known_before"] = json!(false);
+    assert_eq!(again, first, "the same file gives the same report");
+    let told = program(&shop, &[&file]).output().await.unwrap();
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(told.contains("settlement.csv: 3 lines, settled, known before: nothing changed"), "{told}");
+    assert!(told.contains("verdict: clean"), "{told}");
+    shop.check_books().await;
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn breaks_exit_one_and_are_shown_with_examples(pool: PgPool) {
+    let shop = Shop::open(&pool).await;
+    let paid = shop.pays(1, 100).await;
+    let missing = shop.pays(2, 50).await;
+    let mut file = SettlementFile::new().capture_of(&paid, Money::new(9_000, Currency::EUR));
+    for number in 0..7 {
+        let id = format!("txn_x{number}");
+        file = file.row(&id, "charge", Money::new(100, Currency::EUR), 0, "ch_x", "pi_x", "", "o-x");
+    }
+    let file = file.days_later(30).write();
+    let (exit, report) = report(&shop, &[&file], &[]).await;
+    assert_eq!((exit, &report["verdict"]), (1, &json!("breaks")));
+    let groups: Vec<_> = report["breaks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|group| {
+            (
+                group["kind"].as_str().unwrap(),
+                group["count"].as_i64().unwrap(),
+                group["examples"].as_array().unwrap().len(),
+            )
+        })
+        .collect();
+    assert_eq!(groups, [("amount", 1, 1), ("missing_at_psp", 1, 1), ("unknown_to_us", 7, 5)]);
+    let example = &report["breaks"][1]["examples"][0];
+    assert_eq!(example["operation_id"], json!(missing.operation_id));
+    assert_eq!((&example["order_id"], &example["expected"]), (&json!("o-2"), &json!(5_000)));
+    let told = String::from_utf8(program(&shop, &[&file]).output().await.unwrap().stdout).unwrap();
+    assert!(told.contains("settlement.csv:2 txn_1 order o-1 expected 100.00 EUR, found 90.00 EUR"), "{told}");
+    assert!(told.contains("and 2 more"), "{told}");
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn a_refused_file_exits_three_and_the_others_are_reconciled(pool: PgPool) {
+    let shop = Shop::open(&pool).await;
+    let good = SettlementFile::new().capture(&shop.pays(1, 100).await).write();
+    let bad = write("bad.csv", &good_content_with_a_bad_amount());
+    let (exit, report) = report(&shop, &[&bad, &good], &[]).await;
+    assert_eq!((exit, &report["verdict"]), (3, &json!("refused")));
+    assert_eq!(
+        report["refused"],
+        json!([{
+            "message": "bad.csv, line 2, column gross: found \"1.2.3\", expected an amount in EUR such as -12.05",
+            "refusal": {
+                "file": "bad.csv", "line": 2, "column": "gross", "found": "\"1.2.3\"",
+                "expected": "an amount in EUR such as -12.05"
+            }
+        }])
+    );
+    assert_eq!(report["files"][0]["state"], json!("settled"));
+    assert_eq!(shop.count("settlement_file").await, 1);
+}
+
+fn good_content_with_a_bad_amount() -> String {
+    let euro = Money::new(100, Currency::EUR);
+    let file = SettlementFile::new().row("txn_x", "charge", euro, 0, "ch_x", "pi_x", "", "");
+    file.content().replacen("1.00", "1.2.3", 1)
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn evidence_that_nobody_applies_exits_two_and_says_so(pool: PgPool) {
+    let shop = Shop::open(&pool).await;
+    let unknown = shop.pays_as(1, Money::new(10_000, Currency::EUR), "unknown").await;
+    let file = SettlementFile::new().capture(&unknown).write();
+    let (exit, report) = report(&shop, &[&file], &["--wait", "0"]).await;
+    assert_eq!((exit, &report["verdict"]), (2, &json!("incomplete")));
+    assert_eq!(
+        report["incomplete_because"],
+        json!([
+            "gave up after waiting 0 s; is the service running?",
+            "1 lines of settlement.csv wait for the service to apply them"
+        ])
+    );
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn evidence_that_the_service_applies_in_time_is_booked_in_the_same_run(pool: PgPool) {
+    let shop = Shop::open(&pool).await;
+    let unknown = shop.pays_as(1, Money::new(10_000, Currency::EUR), "unknown").await;
+    let file = SettlementFile::new().capture(&unknown).write();
+    let running = program(&shop, &[&file]).args(["--wait", "60"]).output();
+    let service = async {
+        while evidence::pending(&pool, shop.merchant, 1).await.unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        shop.succeeds_late(&unknown).await;
+    };
+    let (output, ()) = tokio::join!(running, service);
+    assert_eq!(code(&output.unwrap()), 0);
+    shop.check_books().await;
+    assert_eq!(shop.balances().await.get("seller_available/s-1 EUR"), Some(&-9_500));
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn a_run_that_is_killed_is_finished_by_the_next(pool: PgPool) {
+    let shop = Shop::open(&pool).await;
+    let mut file = SettlementFile::new();
+    for number in 1..=40 {
+        file = file.capture(&shop.pays(number, 10).await);
+    }
+    let mut noise = 0;
+    while noise < 12_000 {
+        noise += 1;
+        file = file.fee(&format!("txn_fee_{noise}"), 1);
+    }
+    let file = file.write();
+    let mut killed = program(&shop, &[&file]).stdout(Stdio::null()).spawn().unwrap();
+    while shop.count("settlement_chunk").await == 0 {
+        tokio::task::yield_now().await;
+    }
+    killed.start_kill().unwrap();
+    killed.wait().await.unwrap();
+    shop.check_books().await;
+    let (exit, report) = report(&shop, &[&file], &[]).await;
+    assert_eq!((exit, &report["currencies"][0]["lines"]), (0, &json!(12_040)));
+    shop.check_books().await;
+    assert_eq!(shop.balances().await.get("psp_balance EUR"), Some(&(40 * 970 - 12_000 * 100)));
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn arguments_that_are_wrong_are_refused(pool: PgPool) {
+    let shop = Shop::open(&pool).await;
+    let file = SettlementFile::new().write();
+    let nobodys = shop.account.to_string();
+    let unknown =
+        program(&shop, &[&file]).args(["--psp-account", &shop.merchant.to_string()]).output().await.unwrap();
+    assert_eq!(code(&unknown), 3);
+    let told = String::from_utf8(unknown.stdout).unwrap();
+    assert!(told.contains(&format!("has no account at a PSP with id {}", shop.merchant)), "{told}");
+    let misspelt = program(&shop, &[&file]).args(["--psp-acount", &nobodys]).output().await.unwrap();
+    assert_eq!(code(&misspelt), 3);
+    let absent = program(&shop, &[Path::new("/nowhere/file.csv")]).output().await.unwrap();
+    assert_eq!(code(&absent), 3);
+    assert!(String::from_utf8(absent.stdout).unwrap().contains("/nowhere/file.csv could not be read"));
+    let help = Command::new(env!("CARGO_BIN_EXE_reconcile")).arg("--help").output().await.unwrap();
+    assert_eq!(code(&help), 0);
+    let help = String::from_utf8(help.stdout).unwrap();
+    assert!(help.contains("Exit codes:") && help.contains("3  refused"), "{help}");
+}
