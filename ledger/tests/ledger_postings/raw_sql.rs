@@ -97,7 +97,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "ledger_transaction_append_only",
     ),
     ("a delete", "delete from ledger_transaction", "ledger_transaction_append_only"),
-    ("a truncate", "truncate ledger_transaction", "ledger_transaction_append_only"),
+    ("a truncate", "truncate ledger_transaction cascade", "ledger_transaction_append_only"),
     ("another currency", "update ledger_account set currency = 'USD'", "ledger_account_append_only"),
     ("a delete", "delete from ledger_account", "ledger_account_append_only"),
     ("a truncate", "truncate ledger_account cascade", "ledger_account_append_only"),
