@@ -128,10 +128,8 @@ fn violations() -> Vec<(&'static str, String)> {
         ("operation_psp_reference_once", operation(OTHER, P, "succeeded", "null", "'pi_1'")),
         (
             "attempt_pkey",
-            format!(
-                "insert into attempt (merchant_id, operation_id, attempt_id, fence, action, sent_at, answered_at, outcome)
-                 select merchant_id, operation_id, attempt_id, fence, action, sent_at, answered_at, outcome from attempt"
-            ),
+            "insert into attempt (merchant_id, operation_id, attempt_id, fence, action, sent_at, answered_at, outcome)
+                 select merchant_id, operation_id, attempt_id, fence, action, sent_at, answered_at, outcome from attempt".to_owned(),
         ),
         ("attempt_operation_fkey", attempt(OTHER, "authorize", "unknown", "now()", "null")),
         ("attempt_action_known", attempt(O, "guess", "unknown", "now()", "null")),
