@@ -2,10 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
-use axum::http::HeaderValue;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode};
+use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use money::{ApiKeyId, MerchantId, PspAccountId};
+use payment_service::http::auth::{Auth, FinanceRead, FinanceWrite};
 use payment_service::merchant::psp_account::{self, Change, fingerprint};
 use payment_service::merchant::{
     self, AuthError, Caller, Directory, Issued, KeyRing, Merchant, MerchantError, Mode, NewApiKey,
@@ -14,6 +21,7 @@ use payment_service::merchant::{
 use payment_service::psp::Psp;
 use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
+use tower::ServiceExt as _;
 
 const FIRST_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 const SECOND_KEY: &str = "ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA=";
@@ -103,6 +111,29 @@ async fn an_unknown_a_wrong_an_expired_and_a_revoked_key_are_all_nobody(pool: Pg
     api_key::revoke(&pool, shop.merchant_id, revoked.key.api_key_id).await.unwrap();
     assert!(is_nobody(&pool, revoked.reveal()).await);
     assert!(authenticate(&pool, wrong.reveal()).await.is_ok());
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn a_key_without_the_scope_is_told_which_one_it_lacks(pool: PgPool) {
+    let shop = shop(&pool).await;
+    let issued = issue(&pool, shop.merchant_id, "web").await.unwrap();
+    let service = Router::new()
+        .route("/read", get(async |auth: Auth<FinanceRead>| auth.merchant_id.to_string()))
+        .route("/write", get(async |_: Auth<FinanceWrite>| "written"))
+        .with_state(Arc::new(Directory::new(pool, keys(FIRST_KEY))));
+    let ask = async |path: &str| {
+        let request = Request::get(path).header("authorization", format!("Bearer {}", issued.reveal()));
+        let answer = service.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let status = answer.status();
+        let body = axum::body::to_bytes(answer.into_body(), 10_000).await.unwrap();
+        (status, String::from_utf8(body.into()).unwrap())
+    };
+    assert_eq!(ask("/read").await, (StatusCode::OK, shop.merchant_id.to_string()));
+    let (status, body) = ask("/write").await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    for part in [r#""code":"scope_missing""#, r#""scope":"finance_write""#] {
+        assert!(body.contains(part), "{body}");
+    }
 }
 
 #[sqlx::test(migrator = "ledger::MIGRATOR")]

@@ -2,10 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
+use std::sync::Arc;
+
+use axum::extract::State;
 use payment_service::database::{
     self, APP_ROLE, DatabaseError, OWNER_ROLE, Roles, SchemaDifference, Settings, check_schema,
     schema_difference,
 };
+use payment_service::http::error::Code;
+use payment_service::http::health::{Health, readyz};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgPool};
 
@@ -259,4 +264,29 @@ async fn connections_have_their_bounds(pool: PgPool) {
         assert_eq!(found, value, "{setting}");
     }
     ours.close().await;
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn a_service_is_ready_while_its_schema_fits_and_it_is_not_leaving(pool: PgPool) {
+    let health = Arc::new(Health::new(pool.clone()));
+    let ready =
+        async || readyz(State(Arc::clone(&health))).await.map(|_| ()).map_err(|problem| problem.code());
+    assert_eq!(ready().await, Ok(()));
+    let insert = "insert into _sqlx_migrations select 9000, 'newer', now(), true, '', 0";
+    sqlx::raw_sql(insert).execute(&pool).await.unwrap();
+    assert_eq!(ready().await, Ok(()), "a newer schema is made for both versions");
+    sqlx::raw_sql("delete from _sqlx_migrations where version = 4").execute(&pool).await.unwrap();
+    assert_eq!(ready().await, Err(Code::Unavailable));
+    sqlx::raw_sql("delete from _sqlx_migrations").execute(&pool).await.unwrap();
+    assert_eq!(ready().await, Err(Code::Unavailable));
+
+    let leaving = Arc::new(Health::new(pool.clone()));
+    leaving.drain();
+    pool.close().await;
+    for health in [health, leaving] {
+        assert_eq!(
+            readyz(State(health)).await.map(|_| ()).map_err(|problem| problem.code()),
+            Err(Code::Unavailable)
+        );
+    }
 }

@@ -232,9 +232,7 @@ fn passes_luhn(digits: &[u8]) -> bool {
 
 /// Whether these digits belong to a UUID, to a digest in hex or to a decimal fraction.
 fn exempt(text: &str, group: &Range<usize>) -> bool {
-    in_uuid(text.as_bytes(), group)
-        || in_digest(text.as_bytes(), group)
-        || is_fraction(text.as_bytes(), group)
+    in_uuid(text.as_bytes(), group) || in_digest(text.as_bytes(), group) || is_fraction(text, group)
 }
 
 /// Inside of 8-4-4-4-12 hex digits that no letter or digit touches.
@@ -265,24 +263,29 @@ fn in_digest(text: &[u8], group: &Range<usize>) -> bool {
 
 /// Part of a number such as `0.9138461538461538`: up to three digits, a dot and more than five digits, to which no
 /// other group is joined.
-fn is_fraction(text: &[u8], group: &Range<usize>) -> bool {
-    let digit = |at: usize| text.get(at).is_some_and(u8::is_ascii_digit);
-    let separator = |at: usize| text.get(at).is_some_and(|byte| Kind::of_byte(*byte) == Kind::Separator);
+fn is_fraction(text: &str, group: &Range<usize>) -> bool {
+    let bytes = text.as_bytes();
+    let digit = |at: &usize| bytes.get(*at).is_some_and(u8::is_ascii_digit);
     let dot = match (group.start.checked_sub(1), group.end) {
-        (Some(before), _) if text.get(before) == Some(&b'.') => before,
-        (_, after) if text.get(after) == Some(&b'.') => after,
+        (Some(before), _) if bytes.get(before) == Some(&b'.') => before,
+        (_, after) if bytes.get(after) == Some(&b'.') => after,
         _ => return false,
     };
-    let start = (0..dot).rev().take(LONGEST).take_while(|at| digit(*at)).last().unwrap_or(dot);
-    let end =
-        (dot + 1..text.len()).take(LONGEST).take_while(|at| digit(*at)).last().map_or(dot, |last| last + 1);
-    let joined_before = start.checked_sub(2).is_some_and(|at| digit(at) && separator(at + 1));
-    let joined_after = separator(end) && digit(end + 1);
+    let start = (0..dot).rev().take(LONGEST).take_while(digit).last().unwrap_or(dot);
+    let end = (dot + 1..bytes.len()).take(LONGEST).take_while(digit).last().map_or(dot, |last| last + 1);
+    let before = text.get(..start).unwrap_or_default().chars().rev();
+    let after = text.get(end..).unwrap_or_default().chars();
     (1..=3).contains(&(dot - start))
         && end - dot > 6
-        && stands_alone(text, &(start..end))
-        && !joined_before
-        && !joined_after
+        && stands_alone(bytes, &(start..end))
+        && !joins_a_group(before)
+        && !joins_a_group(after)
+}
+
+/// Whether a separator and then a digit come next.
+fn joins_a_group(characters: impl Iterator<Item = char>) -> bool {
+    let mut kinds = characters.map(Kind::of_char);
+    kinds.next() == Some(Kind::Separator) && matches!(kinds.next(), Some(Kind::Digit(_)))
 }
 
 fn stands_alone(text: &[u8], token: &Range<usize>) -> bool {

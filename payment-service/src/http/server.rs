@@ -64,3 +64,87 @@ fn is_the_callers(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::sync::Notify;
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+
+    struct Running {
+        address: std::net::SocketAddr,
+        stop: CancellationToken,
+        server: JoinHandle<()>,
+    }
+
+    async fn run(router: Router) -> Running {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let server = tokio::spawn(serve(listener, router, stop.clone()));
+        Running { address, stop, server }
+    }
+
+    async fn to_the_end(mut stream: TcpStream) -> String {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    #[tokio::test]
+    async fn what_is_in_flight_is_answered_after_the_stop_and_nothing_new_is_taken() {
+        let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let handler = {
+            let (entered, release) = (Arc::clone(&entered), Arc::clone(&release));
+            async move || {
+                entered.notify_one();
+                release.notified().await;
+                "late"
+            }
+        };
+        let Running { address, stop, server } = run(Router::new().route("/", get(handler))).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(REQUEST).await.unwrap();
+        entered.notified().await;
+        stop.cancel();
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        assert!(!server.is_finished());
+        release.notify_one();
+        let text = to_the_end(stream).await;
+        assert!(text.starts_with("HTTP/1.1 200") && text.ends_with("late"), "{text}");
+        server.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_waits_for_its_next_request_holds_nothing_up() {
+        let Running { address, stop, server } = run(Router::new().route("/", get(async || "first"))).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(REQUEST).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"first") {
+            assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0);
+        }
+        stop.cancel();
+        assert_eq!(to_the_end(stream).await, "");
+        server.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_does_not_come_is_not_waited_for() {
+        let Running { address, stop, server } = run(Router::new()).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost").await.unwrap();
+        let text = to_the_end(stream).await;
+        assert!(text.is_empty() || text.starts_with("HTTP/1.1 408"), "{text}");
+        stop.cancel();
+        server.await.unwrap();
+    }
+}

@@ -184,11 +184,30 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
     assert_eq!(reply.problem()["code"], "body_too_slow");
 }
 
+/// Sends a request and does not wait for its answer.
+async fn leave_a_request() {
+    let mut answer = Box::pin(service().oneshot(get_request("/stuck")));
+    assert!(futures::poll!(&mut answer).is_pending());
+}
+
 /// What is logged while it lives, by the thread that made it.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
+    /// Begins to listen on this thread. Where other tests run beside it, a line that is logged for the first time may
+    /// be judged by what they listen to: so every line is logged once, and then judged anew.
+    async fn listen(level: tracing::Level) -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Self::default();
+        let lines = tracing_subscriber::fmt().with_ansi(false).with_max_level(level).with_writer(log.clone());
+        let guard = tracing::subscriber::set_default(lines.finish());
+        send(get_request("/list")).await;
+        leave_a_request().await;
+        tracing::callsite::rebuild_interest_cache();
+        log.0.lock().unwrap().clear();
+        (log, guard)
+    }
+
     fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
@@ -214,10 +233,7 @@ impl MakeWriter<'_> for Log {
 
 #[tokio::test]
 async fn a_card_number_anywhere_is_refused_and_stands_in_no_answer_and_no_log() {
-    let log = Log::default();
-    let subscriber =
-        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(log.clone()).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = Log::listen(tracing::Level::TRACE).await;
     let with_key =
         |key: &str| Request::post("/orders").header("idempotency-key", key).body(Body::empty()).unwrap();
     for (request, field) in [
@@ -252,9 +268,7 @@ async fn a_card_number_anywhere_is_refused_and_stands_in_no_answer_and_no_log() 
 
 #[tokio::test]
 async fn each_request_is_one_line_with_its_route_and_without_its_path() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = Log::listen(tracing::Level::INFO).await;
     let id = money::PaymentId::new();
     let request =
         Request::get(format!("/orders/{id}?secret=1")).header("x-request-id", "r-1").body(Body::empty());
@@ -271,12 +285,8 @@ async fn each_request_is_one_line_with_its_route_and_without_its_path() {
 
 #[tokio::test]
 async fn a_caller_that_leaves_is_logged_too() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-    let mut answer = Box::pin(service().oneshot(get_request("/stuck")));
-    assert!(futures::poll!(&mut answer).is_pending());
-    drop(answer);
+    let (log, _guard) = Log::listen(tracing::Level::INFO).await;
+    leave_a_request().await;
     assert!(log.text().contains("caller left"), "{}", log.text());
 }
 
