@@ -5,6 +5,7 @@
 //! process that started it, however that ends.
 
 pub mod bench;
+pub mod demo;
 pub mod error;
 pub mod http;
 pub mod installation;
@@ -12,5 +13,7 @@ pub mod interruption;
 pub mod ports;
 pub mod process;
 pub mod psp;
+pub mod shop;
+pub mod stage;
 
 pub use error::Error;

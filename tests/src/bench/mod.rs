@@ -8,7 +8,6 @@ mod load;
 mod report;
 mod wire;
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -20,10 +19,9 @@ use self::checkout::{BareCall, Checkout};
 use self::figures::Latencies;
 use self::floor::{Floor, FloorRun, Place};
 use self::load::{Measured, Window};
-use crate::installation::{Installation, NewShop, Shop};
-use crate::process::Running;
-use crate::psp::{Control, SandboxSetup};
-use crate::{Error, http, ports};
+use crate::Error;
+use crate::installation::Installation;
+use crate::stage::{Plan, Stage};
 
 /// How many clients there are at once, one figure after the other.
 const CLIENTS: [usize; 5] = [1, 8, 32, 64, 256];
@@ -67,21 +65,21 @@ pub async fn run(arguments: &Arguments) -> Result<(), Error> {
     let scratch = ScratchFolder::create()?;
     let postgres = EmbeddedPostgres::start(&Options::new(scratch.database(), Durability::Durable))?;
     let place = |database| Place { server: &postgres, database, folder: scratch.path() };
-    let stage = Stage::set(&postgres, scratch.path())?;
+    let subject = Subject::start(&postgres, scratch.path())?;
     report::opening(&postgres.superuser_url("payonce"), window).await?;
 
-    let single = stage.single_client(&postgres, window).await?;
+    let single = subject.single_client(&postgres, window).await?;
     let mut levels = Vec::new();
     report::levels_head();
     for clients in CLIENTS {
         place("payonce").settle()?;
-        let level = stage.level(clients, window).await?;
+        let level = subject.level(clients, window).await?;
         report::level(&level);
         levels.push(level);
     }
-    let checked = stage.check(&postgres).await?;
+    let checked = subject.check(&postgres).await?;
     report::checked(checked);
-    stage.end()?;
+    subject.stage.end()?;
 
     report::floors_head();
     Installation::on_server(
@@ -138,40 +136,26 @@ struct Checked {
 }
 
 /// The programs under load.
-struct Stage {
-    shop: Shop,
-    service: Running,
-    service_address: SocketAddr,
-    sandbox: Running,
-    sandbox_address: SocketAddr,
-    control: Control,
+struct Subject {
+    stage: Stage,
+    service: u32,
+    sandbox: u32,
     postmaster: u32,
 }
 
-impl Stage {
-    fn set(postgres: &EmbeddedPostgres, folder: &Path) -> Result<Self, Error> {
-        let sandbox_address = ports::lasting()?;
-        let sandbox = SandboxSetup {
-            listen: sandbox_address,
-            state: folder.join("sandbox"),
-            log: folder.join("sandbox.log"),
-            seed: 1,
-        };
-        let sandbox = sandbox.start()?;
+impl Subject {
+    fn start(postgres: &EmbeddedPostgres, folder: &Path) -> Result<Self, Error> {
         let url = postgres.superuser_url("postgres");
         let installation = Installation::on_server(&url, "payonce", folder.join("service.log"))?;
-        let shop = installation.open_shop(NewShop { name: "Benchmark", psp_url: sandbox.url() })?;
-        let service_address = ports::lasting()?;
-        let service = installation.start(service_address)?;
-        let control = Control::new(http::client()?, sandbox.url());
-        let postmaster = postgres.server().id();
-        Ok(Self { shop, service, service_address, sandbox, sandbox_address, control, postmaster })
+        let stage = Stage::set(Plan { installation, folder, seed: 1, arguments: &[] })?;
+        let (service, sandbox) = (stage.service()?.pid(), stage.sandbox()?.pid());
+        Ok(Self { stage, service, sandbox, postmaster: postgres.server().id() })
     }
 
     fn cpu(&self) -> Cpu {
         Cpu {
-            service: cpu::of_process(self.service.pid()),
-            sandbox: cpu::of_process(self.sandbox.pid()),
+            service: cpu::of_process(self.service),
+            sandbox: cpu::of_process(self.sandbox),
             load: cpu::of_process(std::process::id()),
             postgres: cpu::of_tree(self.postmaster),
         }
@@ -180,9 +164,14 @@ impl Stage {
     async fn checkouts(&self, name: &str, clients: usize, window: Window) -> Result<Measured<Cpu>, Error> {
         let script = |number| {
             let seed = rand::random();
-            Checkout::new(self.service_address, &self.shop.api_key, &format!("{name}-{number}"), seed)
+            Checkout::new(
+                self.stage.service_address(),
+                &self.stage.shop.api_key,
+                &format!("{name}-{number}"),
+                seed,
+            )
         };
-        load::run(self.service_address, clients, window, script, || self.cpu()).await
+        load::run(self.stage.service_address(), clients, window, script, || self.cpu()).await
     }
 
     async fn level(&self, clients: usize, window: Window) -> Result<Level, Error> {
@@ -198,8 +187,8 @@ impl Stage {
         for number in 0..TURNS {
             let paid = self.checkouts(&format!("alone-{number}"), 1, turn).await?;
             payment.extend(paid.latencies.into_inner());
-            let script = |_| BareCall::new(self.sandbox_address, rand::random());
-            let called = load::run(self.sandbox_address, 1, turn, script, || ()).await?;
+            let script = |_| BareCall::new(self.stage.sandbox_address(), rand::random());
+            let called = load::run(self.stage.sandbox_address(), 1, turn, script, || ()).await?;
             call.extend(called.latencies.into_inner());
             commit.extend(commits.measure(turn).await?);
         }
@@ -218,7 +207,7 @@ impl Stage {
         )
         .fetch_one(&mut database)
         .await?;
-        let summary = self.control.get("effects/summary").await?;
+        let summary = self.stage.control.get("effects/summary").await?;
         let charged = summary["operations_charged"].as_i64().unwrap_or_default();
         let twice = summary["charged_more_than_once"].as_object().map_or(1, serde_json::Map::len);
         if captured != charged || other != 0 || balance != 0 || twice != 0 {
@@ -228,11 +217,6 @@ impl Stage {
             )));
         }
         Ok(Checked { captured, charged })
-    }
-
-    fn end(self) -> Result<(), Error> {
-        self.service.stop()?;
-        self.sandbox.stop()
     }
 }
 

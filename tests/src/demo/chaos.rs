@@ -1,0 +1,118 @@
+//! What goes wrong on this day.
+
+use embedded_postgres::{Durability, EmbeddedPostgres, Options};
+use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
+use tokio::runtime::Handle;
+
+use crate::Error;
+use crate::stage::Stage;
+
+/// Short enough that a killed service's operations are taken over while somebody watches. In production they are longer.
+pub const TIMES: [&str; 6] = ["--patience", "4s", "--psp-deadline", "6s", "--lease", "8s"];
+
+/// What the PSP does wrong: how often in a thousand calls, which call if only one, and what. A 500 that it remembers has
+/// done something: one that had not could never be proved, by design, and would be left for a person.
+const FAULTS: [(u32, Option<&str>, &str); 7] = [
+    (50, None, r#"{"kind":"drop_reply","close":"reset"}"#),
+    (50, None, r#"{"kind":"drop_reply","close":"fin"}"#),
+    (15, None, r#"{"kind":"server_error","saved":false}"#),
+    (10, Some("payment_intents.create"), r#"{"kind":"server_error","saved":true,"executes":"all"}"#),
+    (5, Some("payment_intents.create"), r#"{"kind":"server_error","saved":true,"executes":"created"}"#),
+    (10, None, r#"{"kind":"unavailable"}"#),
+    (10, None, r#"{"kind":"rate_limited","retry_after_seconds":1}"#),
+];
+
+/// What was under way when a program was killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Killed {
+    /// Requests of clients that awaited an answer.
+    pub requests: usize,
+    /// Operations that the database had in `sending`.
+    pub sending: i64,
+    /// Calls that the PSP was working on, where it was the PSP.
+    pub calls: i64,
+}
+
+/// Makes the PSP misbehave: replies that are lost, errors, webhooks late, twice and out of order.
+///
+/// # Errors
+/// When it refuses.
+pub async fn misbehave(stage: &Stage) -> Result<(), Error> {
+    stage.send_webhooks().await?;
+    let webhooks = json!({
+        "delay_ms": {"min": 0, "max": 800}, "duplicate_rate": 0.2,
+        "reorder_rate": 0.2, "reorder_delay_ms": {"min": 200, "max": 2000},
+    });
+    let latency = json!({"min": 20, "max": 60});
+    stage.control.configure(&json!({"latency_ms": latency, "webhooks": webhooks})).await?;
+    for rule in rules() {
+        stage.control.fault(&rule).await?;
+    }
+    Ok(())
+}
+
+/// Kills the service with SIGKILL, looks what it left in the database, and starts it again. Blocks the thread.
+///
+/// # Errors
+/// When it does not start again.
+pub fn kill_service(stage: &mut Stage, requests: usize) -> Result<Killed, Error> {
+    stage.kill_service()?;
+    let folder = stage.installation.postgres_folder().unwrap_or_default();
+    let postgres = EmbeddedPostgres::start(&Options::new(folder, Durability::Durable))?;
+    let sending = Handle::current().block_on(sending(&postgres.superuser_url("payonce")));
+    postgres.shutdown()?;
+    stage.start_service()?;
+    Ok(Killed { requests, sending: sending?, calls: 0 })
+}
+
+/// Kills the PSP with SIGKILL and starts it again. Blocks the thread.
+///
+/// # Errors
+/// When it does not start again.
+pub fn kill_sandbox(stage: &mut Stage, requests: usize) -> Result<Killed, Error> {
+    let url = stage.installation.superuser_url()?;
+    let looks = async { (sending(&url).await, stage.control.get("stats").await) };
+    let (sending, stats) = Handle::current().block_on(looks);
+    stage.kill_sandbox()?;
+    stage.start_sandbox()?;
+    let calls = stats?["open_calls"].as_i64().unwrap_or_default();
+    Ok(Killed { requests, sending: sending?, calls })
+}
+
+async fn sending(database_url: &str) -> Result<i64, Error> {
+    let mut database = PgConnection::connect(database_url).await?;
+    let count = sqlx::query_scalar("select count(*) from operation where status = 'sending'");
+    Ok(count.fetch_one(&mut database).await?)
+}
+
+/// The rules for [`FAULTS`]. At most one strikes a call, and a rule is asked only where none before it struck: its rate is
+/// of those calls.
+#[expect(clippy::float_arithmetic, reason = "rates of faults, which are not money")]
+fn rules() -> Vec<Value> {
+    let mut left = 1.0;
+    let mut rules = Vec::new();
+    for (per_thousand, operation, fault) in FAULTS {
+        let rate = f64::from(per_thousand) / 1000.0;
+        let fault: Value = serde_json::from_str(fault).unwrap_or_default();
+        let matches = operation.map_or(json!({}), |operation| json!({"operation": operation}));
+        rules.push(json!({"fault": fault, "match": matches, "rate": rate / left}));
+        left -= rate;
+    }
+    rules
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_in_a_hundred_replies_are_lost_and_five_are_errors() {
+        let (mut lost, mut errors) = (0, 0);
+        for (rate, _, fault) in FAULTS {
+            *if fault.contains("drop_reply") { &mut lost } else { &mut errors } += rate;
+        }
+        assert_eq!((lost, errors), (100, 50));
+        assert!(rules().iter().all(|rule| rule["fault"]["kind"].is_string()));
+    }
+}

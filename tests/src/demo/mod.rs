@@ -1,0 +1,197 @@
+//! The demo: a shop's day of orders, paid through the service while the PSP misbehaves and both of them are killed, then
+//! settled, reconciled, and compared with what everybody says happened.
+
+mod chaos;
+mod client;
+mod journal;
+mod orders;
+mod quiet;
+mod report;
+mod settlement;
+mod verdict;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::Parser;
+use embedded_postgres::ScratchFolder;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::task::{JoinSet, block_in_place};
+
+use self::chaos::Killed;
+use self::client::{Client, Gauge, Market};
+use self::journal::Journal;
+use self::orders::{Day, Order};
+use self::report::Progress;
+use self::settlement::Settled;
+use self::verdict::{Check, Evidence};
+use crate::Error;
+use crate::installation::Installation;
+use crate::shop::Balance;
+use crate::stage::{Plan, Stage};
+
+/// How many clients pay at once.
+const CLIENTS: usize = 32;
+/// After which share of the orders, in percent, each program is killed.
+const SERVICE_DIES_AT: usize = 40;
+const SANDBOX_DIES_AT: usize = 65;
+
+/// Pays a shop's day of orders through the service while everything goes wrong, and shows whether the books are right
+#[derive(Debug, Parser)]
+#[command(name = "demo")]
+pub struct Arguments {
+    /// How many orders there are
+    #[arg(long, value_name = "NUMBER", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+    orders: u32,
+    /// What the orders, the clients' whims and the PSP's faults are drawn from
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    seed: u64,
+    /// Leave everything running at the end, until Ctrl-C
+    #[arg(long)]
+    keep: bool,
+}
+
+/// Runs the demo. Answers whether the books are right.
+///
+/// # Errors
+/// When it could not be found out.
+pub async fn run(arguments: &Arguments) -> Result<bool, Error> {
+    let began = Instant::now();
+    let scratch = ScratchFolder::create()?;
+    let shown = run_in(scratch.path(), arguments, began).await;
+    if let Err(error) = &shown
+        && !matches!(error, Error::Interrupted)
+    {
+        report::logs(scratch.path());
+    }
+    shown
+}
+
+async fn run_in(folder: &Path, arguments: &Arguments, began: Instant) -> Result<bool, Error> {
+    let day = Day::draw(arguments.seed, arguments.orders as usize);
+    report::opening(&day, CLIENTS, arguments.seed);
+    let plan = Plan {
+        installation: Installation::embedded(folder.join("service"), folder.join("service.log")),
+        folder,
+        seed: arguments.seed,
+        arguments: &chaos::TIMES,
+    };
+    let mut stage = block_in_place(|| Stage::set(plan))?;
+    chaos::misbehave(&stage).await?;
+    report::started(&stage, began.elapsed());
+
+    let journals = folder.join("journals");
+    std::fs::create_dir(&journals).map_err(Error::io("make the journals' folder"))?;
+    let kills = sell(&mut stage, &day, &journals, arguments.seed).await?;
+    report::kills(&kills);
+    let waited = quiet::wait(&stage).await?;
+    report::quiet(waited);
+
+    let reports = settle(&stage, folder).await?;
+    let settled = read_reports(&reports)?;
+    let reconciled = block_in_place(|| stage.reconcile(&reports));
+    let left_over = quiet::left_over(&stage).await?;
+    let audited = block_in_place(|| stage.audit());
+
+    let journal = journal::read_all(&journals)?;
+    let effects = stage.control.effects().await?;
+    let payments = stage.client.payments().await?;
+    let wallets = wallets(&stage).await?;
+    let trial_balance = stage.client.trial_balance().await?;
+    let evidence = Evidence {
+        day: &day,
+        journal: &journal,
+        effects: &effects,
+        settled: &settled,
+        payments: &payments,
+        wallets: &wallets,
+        trial_balance: &trial_balance,
+        left_over: &left_over,
+    };
+    let stats = stage.control.get("stats").await?;
+    let mut checks = report::misbehaviour(&stats, &journal, &kills);
+    checks.extend(evidence.checks());
+    checks.push(told("reconciliation", &reconciled));
+    checks.push(told("audit", &audited));
+    let right = report::verdict(&evidence, &checks, began.elapsed());
+    if arguments.keep {
+        report::keep(&stage, folder);
+        std::future::pending::<()>().await;
+    }
+    report::look_around(right);
+    block_in_place(|| stage.end())?;
+    Ok(right)
+}
+
+fn told(what: &'static str, result: &Result<String, Error>) -> Check {
+    match result {
+        Ok(_) => Check::that(what, true, "nothing to say"),
+        Err(error) => Check { offenders: vec![error.chain()], ..Check::that(what, false, "failed") },
+    }
+}
+
+/// Lets the clients pay, and kills the service and the PSP meanwhile.
+async fn sell(stage: &mut Stage, day: &Day, journals: &Path, seed: u64) -> Result<[Killed; 2], Error> {
+    let waiting = Arc::new(Gauge::default());
+    let (done, mut finished) = mpsc::unbounded_channel();
+    let market = Market { shop: stage.client.clone(), waiting: Arc::clone(&waiting), done };
+    let mut clients = JoinSet::new();
+    for number in 0..CLIENTS {
+        let orders: Vec<Order> = day.orders().skip(number).step_by(CLIENTS).cloned().collect();
+        let client = Client::new(market.clone(), Journal::create(journals, number)?, seed, number);
+        clients.spawn(client.shop(orders));
+    }
+    drop(market);
+    let mut progress = Progress::new(day.count());
+    until(&mut progress, &mut finished, day.count() * SERVICE_DIES_AT / 100).await;
+    let service = block_in_place(|| chaos::kill_service(stage, waiting.now()))?;
+    progress.say("killed the service with SIGKILL and started it again");
+    until(&mut progress, &mut finished, day.count() * SANDBOX_DIES_AT / 100).await;
+    let sandbox = block_in_place(|| chaos::kill_sandbox(stage, waiting.now()))?;
+    progress.say("killed the PSP with SIGKILL and started it again");
+    until(&mut progress, &mut finished, day.count()).await;
+    progress.end();
+    while let Some(client) = clients.join_next().await {
+        client.map_err(|error| Error::Unexpected(error.to_string()))??;
+    }
+    Ok([service, sandbox])
+}
+
+/// Until so many orders are done, or all clients have left.
+async fn until(progress: &mut Progress, finished: &mut UnboundedReceiver<()>, orders: usize) {
+    while progress.count() < orders && finished.recv().await.is_some() {
+        progress.advance();
+    }
+}
+
+/// Has the PSP pay out, and writes down its reports.
+async fn settle(stage: &Stage, folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    stage.control.heal().await?;
+    let mut paths = Vec::new();
+    for (payout, csv) in stage.control.pay_out().await? {
+        let path = folder.join(format!("{payout}.csv"));
+        std::fs::write(&path, csv).map_err(Error::io(format_args!("write {}", path.display())))?;
+        paths.push(path);
+    }
+    Ok(paths)
+}
+
+fn read_reports(paths: &[PathBuf]) -> Result<Vec<Settled>, Error> {
+    let mut lines = Vec::new();
+    for path in paths {
+        let csv =
+            std::fs::read_to_string(path).map_err(Error::io(format_args!("read {}", path.display())))?;
+        lines.extend(settlement::read(&csv)?);
+    }
+    Ok(lines)
+}
+
+async fn wallets(stage: &Stage) -> Result<BTreeMap<String, Vec<Balance>>, Error> {
+    let mut wallets = BTreeMap::new();
+    for seller in Day::sellers() {
+        wallets.insert(seller.clone(), stage.client.wallet(&seller).await?);
+    }
+    Ok(wallets)
+}

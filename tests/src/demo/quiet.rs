@@ -1,0 +1,57 @@
+//! Waiting until nothing is under way any more, and finding what stayed.
+
+use std::time::{Duration, Instant};
+
+use sqlx::{Connection as _, PgConnection};
+
+use crate::Error;
+use crate::stage::Stage;
+
+/// How long it may take until everything is finished.
+const PATIENCE: Duration = Duration::from_secs(90);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// What must not stay, and the query that counts it.
+const UNFINISHED: [(&str, &str); 7] = [
+    ("payments in processing", "select count(*) from payment where status = 'processing'"),
+    ("operations in sending", "select count(*) from operation where status in ('created', 'sending')"),
+    ("operations in unknown", "select count(*) from operation where status = 'unknown'"),
+    ("operations in needs_review", "select count(*) from operation where status = 'needs_review'"),
+    ("requests without their answer", "select count(*) from idempotency_key where response_status is null"),
+    (
+        "webhooks pending or parked",
+        "select count(*) from webhook_event where status in ('pending', 'parked')",
+    ),
+    ("webhooks in quarantine", "select count(*) from webhook_event where status = 'quarantined'"),
+];
+
+/// Waits until nothing is unfinished, or for as long as it may take: what is left then is found by [`left_over`].
+/// Answers how long it took.
+///
+/// # Errors
+/// When the database or the PSP cannot be asked.
+pub async fn wait(stage: &Stage) -> Result<Duration, Error> {
+    let began = Instant::now();
+    let mut database = PgConnection::connect(&stage.installation.superuser_url()?).await?;
+    stage.control.webhooks_delivered().await?;
+    while began.elapsed() < PATIENCE && count(&mut database).await?.iter().any(|&(_, count)| count > 0) {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(began.elapsed())
+}
+
+/// How much is unfinished, by what it is.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub async fn left_over(stage: &Stage) -> Result<Vec<(&'static str, i64)>, Error> {
+    count(&mut PgConnection::connect(&stage.installation.superuser_url()?).await?).await
+}
+
+async fn count(database: &mut PgConnection) -> Result<Vec<(&'static str, i64)>, Error> {
+    let mut counts = Vec::with_capacity(UNFINISHED.len());
+    for (what, query) in UNFINISHED {
+        counts.push((what, sqlx::query_scalar(query).fetch_one(&mut *database).await?));
+    }
+    Ok(counts)
+}
