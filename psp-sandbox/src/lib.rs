@@ -34,7 +34,7 @@
 //! | `GET effects?after=n&limit=m` | the log of effects, paged by `seq` |
 //! | `GET effects/summary` | count and sum per kind and currency, and every `payonce_operation` charged more than once |
 //! | `POST clock` | `{"advance_seconds":n}`: moves the sandbox's clock, as far as keys, search and objects go |
-//! | `GET stats` | faults by kind and rule, calls per operation, replays, webhook deliveries |
+//! | `GET stats` | faults by kind and rule, calls per operation and those open now, replays, webhook deliveries |
 //! | `GET wait?hanging=n`, `GET wait?webhooks=idle` | answers once so many calls hang, or once no delivery is left |
 //! | `POST reset` | forgets everything but how the sandbox was started |
 //!

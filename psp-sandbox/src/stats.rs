@@ -10,11 +10,32 @@ use crate::http::Operation;
 #[derive(Default)]
 pub struct Stats {
     calls: [AtomicU64; Operation::ALL.len()],
+    open: AtomicU64,
     replays: AtomicU64,
     faults: Mutex<BTreeMap<&'static str, u64>>,
 }
 
+/// A call that is not answered yet.
+pub struct OpenCall<'a>(&'a Stats);
+
+impl Drop for OpenCall<'_> {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Stats {
+    /// A call is open for as long as what is returned.
+    pub fn open(&self) -> OpenCall<'_> {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        OpenCall(self)
+    }
+
+    /// Calls that are open now.
+    pub fn open_calls(&self) -> u64 {
+        self.open.load(Ordering::Relaxed)
+    }
+
     /// A call came.
     pub fn called(&self, operation: Operation) {
         self.calls[operation as usize].fetch_add(1, Ordering::Relaxed);

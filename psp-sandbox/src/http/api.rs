@@ -48,6 +48,7 @@ pub async fn handle(
         Err(error) => return refuse(&error, &envelope),
     };
     core.stats.called(call.operation);
+    let _open = core.stats.open();
     if let Some(outage) = core.outage() {
         core.stats.fault("outage");
         if outage.mode == OutageMode::Drop {

@@ -323,6 +323,7 @@ async fn post_clock(State(core): Shared, body: Bytes) -> Answered {
 async fn stats(State(core): Shared) -> Answered {
     shown(&json!({
         "calls": core.stats.calls(),
+        "open_calls": core.stats.open_calls(),
         "replays": core.stats.replays(),
         "faults": core.stats.faults(),
         "rules": core.faults.report(),
