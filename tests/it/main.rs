@@ -1,4 +1,16 @@
 //! Black-box tests of the running programs, and of how the workspace is put together.
+//!
+//! They need the programs built (`cargo build --workspace --bins`) and a Postgres server to be thrown away
+//! (`with-postgres -- cargo test`); `make test` sees to both.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod architecture;
+mod crashes;
+mod demo;
+mod embedded;
+mod hanging_up;
+mod others;
+mod psp_answers;
+mod same_key;
+mod webhooks;
+mod world;
