@@ -6,8 +6,8 @@ mod schema;
 
 use std::time::Duration;
 
-use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions as _, PgPool};
 
 pub use embedded::{APP_ROLE, DATABASE, EmbeddedDatabase, OWNER_ROLE};
 pub use role::{Roles, may_alter_the_ledger, setup};
@@ -85,8 +85,15 @@ pub fn default_connections() -> u32 {
 /// # Errors
 /// When the address is malformed, or the database cannot be reached within the time to acquire a connection.
 pub async fn connect(url: &str, settings: &Settings) -> Result<PgPool, DatabaseError> {
-    let options: PgConnectOptions = url.parse()?;
-    Ok(pool_options(settings).connect_with(connect_options(options, settings)).await?)
+    let options = connect_options(url.parse()?, settings);
+    match pool_options(settings).connect_with(options.clone()).await {
+        // The pool tries again and again and says only that it gave up: one more try says why.
+        Err(sqlx::Error::PoolTimedOut) => {
+            let tried = tokio::time::timeout(settings.acquire_timeout, options.connect()).await;
+            Err(tried.ok().and_then(Result::err).unwrap_or(sqlx::Error::PoolTimedOut).into())
+        }
+        connected => Ok(connected?),
+    }
 }
 
 /// A pool beside `pool` for the statements of every payment. They are planned once, and by their indexes: the tables
