@@ -18,7 +18,8 @@ fn shop() -> Vec<String> {
         format!("insert into merchant (merchant_id, mode, name) values ({M}, 'test', 'Shop')"),
         format!(
             "insert into psp_account (merchant_id, psp_account_id, mode, psp, name, base_url, api_secret, webhook_secrets)
-             values ({M}, {A}, 'test', 'stripe', 'main', 'http://127.0.0.1:1', '', '')"
+             values ({M}, {A}, 'test', 'stripe', 'main', 'http://127.0.0.1:1',
+                     decode(repeat('01', 31), 'hex'), decode(repeat('01', 30), 'hex'))"
         ),
         payment(P, "o-1", 1, "captured", true),
         format!(
@@ -154,7 +155,7 @@ fn violations() -> Vec<(&'static str, String)> {
             "insert into webhook_event select * from webhook_event".to_owned(),
         ),
         ("webhook_event_psp_account_fkey", set("webhook_event", &format!("psp_account_id = {OTHER}"))),
-        ("webhook_event_status_known", set("webhook_event", "status = 'lost'")),
+        ("webhook_event_status_known", set("webhook_event", "status = 'lost', due_at = null")),
         ("webhook_event_open_is_due", set("webhook_event", "due_at = null")),
         ("webhook_event_id_present", set("webhook_event", "event_id = ''")),
     ]

@@ -8,7 +8,8 @@ begin;
 insert into merchant (merchant_id, mode, name) values (:'merchant', 'test', 'By hand');
 
 insert into psp_account (merchant_id, psp_account_id, mode, psp, name, base_url, api_secret, webhook_secrets)
-values (:'merchant', :'psp_account', 'test', 'stripe', 'by hand', 'http://127.0.0.1', '', '');
+values (:'merchant', :'psp_account', 'test', 'stripe', 'by hand', 'http://127.0.0.1',
+        decode(repeat('01', 31), 'hex'), decode(repeat('01', 30), 'hex'));
 
 insert into ledger_account (merchant_id, account_id, code, currency, kind, normal_side)
 values (:'merchant', :'receivable', 'psp_receivable/stripe', 'EUR', 'asset', 1),
