@@ -86,7 +86,7 @@ async fn serve(
     let health = Arc::new(Health::new(pool.clone()));
     let connectors = Arc::new(Connectors::new(psp::Settings::default())?);
     let hot = database::hot_pool(&pool, HOT_CONNECTIONS);
-    let engine = Engine::start(pool.clone(), hot, connectors, engine_settings(config));
+    let engine = Engine::start(pool.clone(), hot.clone(), connectors, engine_settings(config));
     let inbox_bell = Arc::new(Notify::new());
     let state = AppState {
         directory: Arc::clone(&directory),
@@ -115,6 +115,7 @@ async fn serve(
     if !engine.drain(left).await || tokio::time::timeout_at(deadline, background.wait()).await.is_err() {
         tracing::warn!("the grace is over: what is under way is left to the next start, which finishes it");
     }
+    hot.close().await;
     Ok(())
 }
 
