@@ -11,7 +11,7 @@ const MAY_SEE: [(&str, &[&str]); 8] = [
     ("money", &[]),
     ("ledger", &["money"]),
     ("wallet", &["ledger", "money"]),
-    ("reconciliation", &["ledger", "money", "wallet"]),
+    ("reconciliation", &["embedded-postgres", "ledger", "money", "wallet"]),
     ("payment-service", &["embedded-postgres", "ledger", "money", "reconciliation", "wallet"]),
     ("psp-sandbox", &[]),
     ("embedded-postgres", &[]),

@@ -21,7 +21,7 @@ async fn a_service_with_a_database_of_its_own_keeps_it_and_shares_it_with_nobody
     let log = scratch.path().join("second.log");
     let second = Installation::embedded(&data, &log);
     let refused = block_in_place(|| second.start(ports::lasting().unwrap())).unwrap_err().to_string();
-    assert!(refused.contains("another process"), "{refused}");
+    assert!(refused.contains("in use by process"), "{refused}");
     assert!(refused.contains(&*data.to_string_lossy()), "it does not say which folder: {refused}");
 
     block_in_place(|| stage.stop_service()).unwrap();

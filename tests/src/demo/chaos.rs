@@ -1,10 +1,13 @@
 //! What goes wrong on this day.
 
+use std::time::Duration;
+
 use embedded_postgres::{Durability, EmbeddedPostgres, Options};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use tokio::runtime::Handle;
 
+use super::client::Gauge;
 use crate::Error;
 use crate::stage::Stage;
 
@@ -24,15 +27,23 @@ const FAULTS: [(u32, Option<&str>, &str); 7] = [
 ];
 
 /// What was under way when a program was killed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Killed {
     /// Requests of clients that awaited an answer.
     pub requests: usize,
     /// Operations that the database had in `sending`.
     pub sending: i64,
     /// Calls that the PSP was working on, where it was the PSP.
-    pub calls: i64,
+    pub calls: u64,
+    /// What the PSP had counted until then, where it was the PSP: it counts anew after its restart.
+    pub counted: Value,
 }
+
+/// A kill waits for a busy moment, but not for ever.
+const BUSY_LOOKS: u32 = 100;
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// So many calls at the PSP are a busy moment.
+const BUSY_CALLS: u64 = 4;
 
 /// Makes the PSP misbehave: replies that are lost, errors, webhooks late, twice and out of order.
 ///
@@ -52,32 +63,56 @@ pub async fn misbehave(stage: &Stage) -> Result<(), Error> {
     Ok(())
 }
 
-/// Kills the service with SIGKILL, looks what it left in the database, and starts it again. Blocks the thread.
+/// Kills the service with SIGKILL in a busy moment, looks what it left in the database, and starts it again. Blocks the
+/// thread.
 ///
 /// # Errors
 /// When it does not start again.
-pub fn kill_service(stage: &mut Stage, requests: usize) -> Result<Killed, Error> {
+pub fn kill_service(stage: &mut Stage, waiting: &Gauge, clients: usize) -> Result<Killed, Error> {
+    Handle::current().block_on(async {
+        for _ in 0..BUSY_LOOKS {
+            if waiting.now() >= clients / 2 {
+                break;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    });
+    let requests = waiting.now();
     stage.kill_service()?;
     let folder = stage.installation.postgres_folder().unwrap_or_default();
     let postgres = EmbeddedPostgres::start(&Options::new(folder, Durability::Durable))?;
     let sending = Handle::current().block_on(sending(&postgres.superuser_url("payonce")));
     postgres.shutdown()?;
     stage.start_service()?;
-    Ok(Killed { requests, sending: sending?, calls: 0 })
+    Ok(Killed { requests, sending: sending?, calls: 0, counted: Value::Null })
 }
 
-/// Kills the PSP with SIGKILL and starts it again. Blocks the thread.
+/// Kills the PSP with SIGKILL in a busy moment and starts it again. Blocks the thread.
 ///
 /// # Errors
 /// When it does not start again.
-pub fn kill_sandbox(stage: &mut Stage, requests: usize) -> Result<Killed, Error> {
+pub fn kill_sandbox(stage: &mut Stage, waiting: &Gauge) -> Result<Killed, Error> {
     let url = stage.installation.superuser_url()?;
-    let looks = async { (sending(&url).await, stage.control.get("stats").await) };
-    let (sending, stats) = Handle::current().block_on(looks);
+    let looks = async {
+        let sending = sending(&url).await?;
+        for _ in 0..BUSY_LOOKS {
+            let counted = stage.control.get("stats").await?;
+            if open_calls(&counted) >= BUSY_CALLS {
+                return Ok((sending, counted));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok::<_, Error>((sending, stage.control.get("stats").await?))
+    };
+    let (sending, counted) = Handle::current().block_on(looks)?;
+    let requests = waiting.now();
     stage.kill_sandbox()?;
     stage.start_sandbox()?;
-    let calls = stats?["open_calls"].as_i64().unwrap_or_default();
-    Ok(Killed { requests, sending: sending?, calls })
+    Ok(Killed { requests, sending, calls: open_calls(&counted), counted })
+}
+
+fn open_calls(stats: &Value) -> u64 {
+    stats["open_calls"].as_u64().unwrap_or_default()
 }
 
 async fn sending(database_url: &str) -> Result<i64, Error> {

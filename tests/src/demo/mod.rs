@@ -146,10 +146,10 @@ async fn sell(stage: &mut Stage, day: &Day, journals: &Path, seed: u64) -> Resul
     drop(market);
     let mut progress = Progress::new(day.count());
     until(&mut progress, &mut finished, day.count() * SERVICE_DIES_AT / 100).await;
-    let service = block_in_place(|| chaos::kill_service(stage, waiting.now()))?;
+    let service = block_in_place(|| chaos::kill_service(stage, &waiting, CLIENTS))?;
     progress.say("killed the service with SIGKILL and started it again");
     until(&mut progress, &mut finished, day.count() * SANDBOX_DIES_AT / 100).await;
-    let sandbox = block_in_place(|| chaos::kill_sandbox(stage, waiting.now()))?;
+    let sandbox = block_in_place(|| chaos::kill_sandbox(stage, &waiting))?;
     progress.say("killed the PSP with SIGKILL and started it again");
     until(&mut progress, &mut finished, day.count()).await;
     progress.end();

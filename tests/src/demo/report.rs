@@ -1,6 +1,7 @@
 //! What the demo prints.
 #![expect(clippy::print_stdout, reason = "the report is what the program is for")]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -112,28 +113,49 @@ pub fn misbehaviour(stats: &Value, journal: &[Line], kills: &[Killed; 2]) -> Vec
         "The clients sent {sent} requests, hung up on {hung_up}, lost {broken} to broken connections; they were told 202 \
          {accepted} times, 409 {in_flight} times, and an earlier answer again {replayed} times."
     );
-    println!("Since its restart the PSP's calls were {}", one_line(&stats["calls"]));
-    println!("its faults {}", one_line(&stats["faults"]));
-    println!("its webhooks {}", one_line(&stats["webhooks"]));
+    let counted = |what: &str| sum(&kills[1].counted[what], &stats[what]);
+    let (calls, faults, webhooks) = (counted("calls"), counted("faults"), counted("webhooks"));
+    let (all, lost) = (calls.values().sum::<u64>(), faults.get("drop_reply").copied().unwrap_or_default());
+    let errors = faults.values().sum::<u64>() - lost;
+    println!("The PSP's calls: {}: {all} in all.", one_line(&calls));
+    println!(
+        "Its faults: {}: of 1000 replies {} were lost and {} were errors.",
+        one_line(&faults),
+        lost * 1000 / all.max(1),
+        errors * 1000 / all.max(1)
+    );
+    println!("Its webhooks: {}.", one_line(&webhooks));
     println!();
-    let faults = ["drop_reply", "server_error_saved", "server_error_unsaved", "unavailable", "rate_limited"];
-    let struck =
-        faults.iter().filter(|fault| stats["faults"][**fault].as_u64().unwrap_or_default() > 0).count();
+    let kinds = ["drop_reply", "server_error_saved", "server_error_unsaved", "unavailable", "rate_limited"];
+    let struck = kinds.iter().filter(|kind| faults.contains_key(**kind)).count();
+    let late = webhooks.get("duplicates").min(webhooks.get("reordered")).copied().unwrap_or_default();
     let [service, sandbox] = kills;
+    let in_the_middle = [service.requests > 0, service.sending > 0, sandbox.calls > 0, sandbox.requests > 0];
     vec![
         Check::that(
-            "kinds of PSP faults that struck",
-            struck == faults.len(),
-            format!("{struck} of {}", faults.len()),
+            "kinds of faults that struck",
+            struck == kinds.len(),
+            format!("{struck} of {}", kinds.len()),
         ),
-        Check::that("kills in the middle of work", service.requests > 0 && sandbox.calls > 0, "2"),
+        Check::that("webhooks twice and out of order", late > 0, late.to_string()),
         Check::that("clients that hung up", hung_up > 0, hung_up.to_string()),
+        Check::that("kills in the middle of work", in_the_middle == [true; 4], "2"),
     ]
 }
 
-fn one_line(counts: &Value) -> String {
-    let pairs = counts.as_object().into_iter().flatten();
-    let shown: Vec<String> = pairs.map(|(name, count)| format!("{name} {count}")).collect();
+/// What was counted before a restart and after it, by name.
+fn sum(before: &Value, after: &Value) -> BTreeMap<String, u64> {
+    let mut sums = BTreeMap::new();
+    for counts in [before, after] {
+        for (name, count) in counts.as_object().into_iter().flatten() {
+            *sums.entry(name.clone()).or_default() += count.as_u64().unwrap_or_default();
+        }
+    }
+    sums
+}
+
+fn one_line(counts: &BTreeMap<String, u64>) -> String {
+    let shown: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
     shown.join(", ")
 }
 
