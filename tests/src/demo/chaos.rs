@@ -53,7 +53,7 @@ pub async fn misbehave(stage: &Stage) -> Result<(), Error> {
     stage.send_webhooks().await?;
     let webhooks = json!({
         "delay_ms": {"min": 0, "max": 800}, "duplicate_rate": 0.2,
-        "reorder_rate": 0.2, "reorder_delay_ms": {"min": 200, "max": 2000},
+        "reorder_rate": 0.2, "reorder_delay_ms": {"min": 200, "max": 2000}, "retry_max_ms": 2000,
     });
     let latency = json!({"min": 20, "max": 60});
     stage.control.configure(&json!({"latency_ms": latency, "webhooks": webhooks})).await?;
