@@ -195,7 +195,7 @@ impl Check {
             Self::KnownMerchants => "merchants' tables",
             Self::CardNumbers => "rows with text",
             Self::AppendOnly => "triggers",
-            Self::Privileges => "privileges",
+            Self::Privileges => "privileges to withhold",
             Self::AcknowledgedSurvives | Self::RefusedMovedNothing => "replies",
             Self::HashChain => "links",
         }
@@ -257,7 +257,7 @@ impl Check {
             Self::AppendOnly => {
                 "The triggers that keep the books append-only and balanced are there, and on."
             }
-            Self::Privileges => "The service's role may not update, delete or truncate what is append-only.",
+            Self::Privileges => "The service's role may do no more with a table than a migration grants it.",
             Self::HashChain => "The hash chain over the books is intact.",
             Self::SandboxEffects => "What the PSP moved is what the ledger says, and open exceptions.",
         }

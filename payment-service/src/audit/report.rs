@@ -134,14 +134,14 @@ impl CheckReport {
 
 impl Report {
     /// 0 where everything that could be looked at holds, 1 where something is violated, else 2: something could not be
-    /// checked, or nothing was there to be looked at.
+    /// checked, or there was no merchant to look at.
     pub fn exit_code(&self) -> u8 {
-        let any = |verdict| self.checks.iter().any(|check| check.verdict == verdict);
         let offends = self.checks.iter().any(|check| check.offending > 0);
-        match (offends, any(Verdict::Failed), any(Verdict::Holds)) {
-            (true, _, _) => 1,
-            (false, true, _) | (false, false, false) => 2,
-            (false, false, true) => 0,
+        let failed = self.checks.iter().any(|check| check.verdict == Verdict::Failed);
+        match (offends, failed || self.merchants == 0) {
+            (true, _) => 1,
+            (false, true) => 2,
+            (false, false) => 0,
         }
     }
 
@@ -188,7 +188,8 @@ impl fmt::Display for Report {
         ];
         let counted: Vec<String> =
             counted.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
-        write!(f, "{} checks of {} merchants: {}", self.checks.len(), self.merchants, counted.join(", "))
+        let whose = if self.merchants == 1 { "merchant" } else { "merchants" };
+        write!(f, "{} checks of {} {whose}: {}", self.checks.len(), self.merchants, counted.join(", "))
     }
 }
 
@@ -255,11 +256,10 @@ mod tests {
             (vec![looked(3, 0), looked(3, 1)], 1),
             (vec![looked(3, 0), failed()], 2),
             (vec![looked(3, 1), failed()], 1),
-            (vec![looked(0, 0)], 2),
-            (vec![], 2),
         ] {
             assert_eq!(report(checks.clone()).exit_code(), code, "{checks:?}");
         }
+        assert_eq!(Report { merchants: 0, ..report(vec![looked(1, 0)]) }.exit_code(), 2);
     }
 
     #[test]
@@ -285,7 +285,7 @@ mod tests {
              ! t-0\n     ! t-1\n     ! t-2\n     ! t-3\n     ! t-4\n     ! and 2 more\n\
              I18  not seen                              The hash chain over the books is intact.\n       \
              there is no hash chain yet\n\
-             3 checks of 1 merchants: 1 violated, 1 hold, 1 are not seen from here"
+             3 checks of 1 merchant: 1 violated, 1 hold, 1 are not seen from here"
         );
     }
 }

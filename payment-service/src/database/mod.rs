@@ -11,7 +11,7 @@ use sqlx::{ConnectOptions as _, PgPool};
 
 pub use embedded::{APP_ROLE, DATABASE, EmbeddedDatabase, OWNER_ROLE};
 pub use role::{Roles, may_alter_the_ledger, setup};
-pub(crate) use schema::APPEND_ONLY;
+pub(crate) use schema::privileges;
 pub use schema::{SchemaDifference, check_schema, migrate, schema_difference};
 
 /// What can be wrong with the database before there is a request.

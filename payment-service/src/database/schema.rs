@@ -138,7 +138,7 @@ pub async fn migrate(admin_url: &str, app_role: &str) -> Result<Vec<String>, Dat
 }
 
 /// What the application's role may do with a table; a view is only read.
-pub(super) fn privileges(table: &str) -> &'static str {
+pub(crate) fn privileges(table: &str) -> &'static str {
     match table {
         HISTORY => "select",
         table if APPEND_ONLY.contains(&table) => "select, insert",

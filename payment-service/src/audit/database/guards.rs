@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 
 use super::{Counted, Found};
-use crate::database::APPEND_ONLY;
+use crate::database::privileges as granted_on;
 
 /// `pg_trigger.tgtype`: what a trigger fires on.
 const INSERT: i16 = 1 << 2;
@@ -21,7 +21,10 @@ const TRIGGERS: &[(&str, &str, i16)] = &[
     ("settlement_line", "settlement_line_append_only", UPDATE | TRUNCATE),
     ("settlement_line", "settlement_line_kept", DELETE),
     ("settlement_line", "settlement_line_in_chunk", INSERT),
+    ("settlement_chunk", "settlement_chunk_kept", DELETE),
+    ("settlement_file", "settlement_file_kept", DELETE),
     ("recon_match", "recon_match_of_line", INSERT),
+    ("recon_break", "recon_break_kept", DELETE),
 ];
 
 /// A role or database whose sessions begin as replicas would fire none of them.
@@ -58,21 +61,38 @@ pub(super) async fn triggers(db: &mut PgConnection) -> Result<Found, sqlx::Error
     Ok(counted.into())
 }
 
+/// What the service's role may do with a table beyond what a migration grants it there.
 pub(super) async fn privileges(db: &mut PgConnection, app_role: &str) -> Result<Found, sqlx::Error> {
+    let tables = sqlx::query_scalar!(
+        r#"select relname::text as "name!" from pg_class
+         where relnamespace = current_schema()::regnamespace and relkind in ('r', 'p') order by relname"#
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let mut on_tables = Vec::new();
+    let mut verbs = Vec::new();
+    for table in &tables {
+        let granted: Vec<&str> = granted_on(table).split(", ").collect();
+        for verb in ["insert", "update", "delete", "truncate", "references", "trigger"] {
+            if !granted.contains(&verb) {
+                on_tables.push(table.as_str());
+                verbs.push(verb);
+            }
+        }
+    }
     let row = sqlx::query!(
         r#"with privilege as (
-             select r.rolname || ' may ' || verb || ' ' || name as id,
-                    has_table_privilege(r.oid, to_regclass(name), verb) as granted
-             from pg_roles r
-             cross join unnest($2::text[]) as name
-             cross join unnest(array['update', 'delete', 'truncate', 'trigger']) as verb
+             select r.rolname || ' may ' || p.verb || ' ' || p.on_table as id,
+                    has_table_privilege(r.oid, to_regclass(quote_ident(p.on_table)), p.verb) as granted
+             from pg_roles r cross join unnest($2::text[], $3::text[]) as p (on_table, verb)
              where r.rolname = $1
          ), offender as (select id from privilege where granted is distinct from false)
          select (select count(*) from privilege) as "looked!", (select count(*) from offender) as "offending!",
                 array(select id from offender order by id limit 5) as "offenders!: Vec<String>",
                 current_user::text as "user!""#,
         app_role,
-        APPEND_ONLY as &[&str],
+        &on_tables as &[&str],
+        &verbs as &[&str],
     )
     .fetch_one(db)
     .await?;
