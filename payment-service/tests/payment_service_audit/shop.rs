@@ -1,0 +1,246 @@
+//! A shop with something of everything in its books: all of it made by the service's own code.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use money::{Currency, MerchantId, Money, OperationId, PaymentId, PspAccountId};
+use payment_service::idempotency::{Fingerprint, IdempotencyKey};
+use payment_service::operation::{
+    self, By, Claim, Claimed, Effect, Finding, Recording, claim_in_tx, record_in_tx,
+};
+use payment_service::payment::NewPayment;
+use payment_service::psp::{
+    Action, Attempt, AttemptOutcome, CaptureMethod, Charge, Decline, Outcome, PspReference, Why, decline,
+};
+use reconciliation::{intake, run};
+use sqlx::{AssertSqlSafe, PgPool};
+use time::OffsetDateTime;
+use wallet::wallet::Split;
+
+const LEASE: Duration = Duration::from_secs(3600);
+const OWNER: By = By::Owner { fence: 1 };
+
+/// Its orders:
+///
+/// | order | what became of it |
+/// |---|---|
+/// | o-1 | charged, settled to the cent, published |
+/// | o-2 | declined, then charged by a second payment |
+/// | o-3 | in doubt, then charged by a webhook's word |
+/// | o-4 | waits for its buyer |
+/// | o-5 | declined, and charged late all the same: a break |
+/// | o-6 | charged, settled with another amount: a break |
+/// | o-7 | in doubt |
+/// | o-8 | in doubt; a settlement line says that it was charged |
+pub struct Shop {
+    pub pool: PgPool,
+    pub merchant: MerchantId,
+    pub account: PspAccountId,
+}
+
+impl Shop {
+    pub async fn open(pool: &PgPool) -> Self {
+        let shop = Self { pool: pool.clone(), merchant: MerchantId::new(), account: PspAccountId::new() };
+        shop.run(
+            "insert into merchant (merchant_id, mode, name) values (MERCHANT, 'test', 'Shop');
+             insert into psp_account (merchant_id, psp_account_id, mode, psp, name, base_url, api_secret, webhook_secrets)
+             values (MERCHANT, ACCOUNT, 'test', 'stripe', 'main', 'http://127.0.0.1:1',
+                     '\\x01' || decode(repeat('00', 40), 'hex'), '\\x01' || decode(repeat('00', 40), 'hex'))",
+        )
+        .await;
+        shop.trade().await;
+        shop.settle().await;
+        shop
+    }
+
+    async fn trade(&self) {
+        let charged = self.claim("o-1").await;
+        self.record(charged, OWNER, success("pi_1")).await;
+        let declined_once = self.claim("o-2").await;
+        self.record(declined_once, OWNER, declined()).await;
+        let second = self.claim("o-2").await;
+        self.record(second, OWNER, success("pi_2")).await;
+        ledger::balance::roll_up(&self.pool, self.merchant).await.unwrap();
+
+        let doubted = self.claim("o-3").await;
+        self.record(doubted, OWNER, unknown()).await;
+        self.webhook("evt_3", doubted, "pi_3", Effect::Now(operation::OperationStatus::Succeeded)).await;
+        let acting = self.claim("o-4").await;
+        let reference = PspReference::parse("pi_4").unwrap();
+        self.record(acting, OWNER, Outcome::RequiresAction { reference, redirect_url: None }).await;
+        let late = self.claim("o-5").await;
+        self.record(late, OWNER, declined()).await;
+        self.webhook("evt_5", late, "pi_5", Effect::LateSuccess).await;
+        let settled_otherwise = self.claim("o-6").await;
+        self.record(settled_otherwise, OWNER, success("pi_6")).await;
+        for order in ["o-7", "o-8"] {
+            let doubted = self.claim(order).await;
+            self.record(doubted, OWNER, unknown()).await;
+        }
+        self.run(
+            "insert into relay_lease (merchant_id, fence, lease_until) values (MERCHANT, 1, now());
+             update payment_event e set published_at = now() from payment p
+             where p.merchant_id = MERCHANT and p.order_id = 'o-1'
+               and e.merchant_id = MERCHANT and e.payment_id = p.payment_id",
+        )
+        .await;
+    }
+
+    async fn claim(&self, order: &str) -> OperationId {
+        const NAMES: &[&str; 1] = &["order_id"];
+        let claim = Claim {
+            key: IdempotencyKey::try_from(uuid::Uuid::now_v7().to_string()).unwrap(),
+            fingerprint: Fingerprint::of(NAMES, [order.as_bytes()]),
+            payment: Arc::new(NewPayment {
+                payment_id: PaymentId::new(),
+                order_id: order.parse().unwrap(),
+                amount: Money::new(1000, Currency::EUR),
+                psp_account_id: self.account,
+                payment_method: "pm_card_visa".to_owned(),
+                capture_method: CaptureMethod::Automatic,
+                metadata: BTreeMap::from([("basket".to_owned(), "7".to_owned())]),
+                splits: vec![
+                    Split { seller: "s-1".parse().unwrap(), amount: 900, platform_fee: 50 },
+                    Split { seller: "s-2".parse().unwrap(), amount: 100, platform_fee: 0 },
+                ],
+            }),
+            lease: LEASE,
+            request_id: None,
+        };
+        let mut tx = self.pool.begin().await.unwrap();
+        let claimed = claim_in_tx(&mut tx, self.merchant, &[claim]).await.unwrap();
+        tx.commit().await.unwrap();
+        let [Claimed::Fresh { operation_id, .. }] = claimed[..] else { panic!("{claimed:?}") };
+        operation_id
+    }
+
+    async fn record(&self, operation_id: OperationId, by: By, outcome: Outcome) -> Effect {
+        let attempts = if by == By::Evidence { Vec::new() } else { vec![attempt(&outcome)] };
+        let attempt_fence = i64::from(by != By::Evidence);
+        let finding = Finding::Answer(outcome);
+        let recording = Recording { operation_id, by, finding, attempts, attempt_fence };
+        let mut tx = self.pool.begin().await.unwrap();
+        let recorded = record_in_tx(&mut tx, self.merchant, &[recording]).await.unwrap();
+        tx.commit().await.unwrap();
+        recorded[0].effect
+    }
+
+    /// An event that was received and applied.
+    async fn webhook(&self, event: &str, operation: OperationId, reference: &str, expected: Effect) {
+        let effect = self.record(operation, By::Evidence, success(reference)).await;
+        assert_eq!(effect, expected);
+        let detail = (effect == Effect::LateSuccess).then_some("a late success: see the break");
+        sqlx::query(
+            "insert into webhook_event (merchant_id, psp_account_id, event_id, type, psp_reference, operation_id,
+                 psp_created_at, received_at, payload, status, tries, settled_at, detail)
+             values ($1, $2, $3, 'payment_intent.succeeded', $4, $5, now(), now(),
+                 '{\"data\": {\"object\": {\"status\": \"succeeded\"}}}', 'applied', 1, now(), $6)",
+        )
+        .bind(self.merchant)
+        .bind(self.account)
+        .bind(event)
+        .bind(reference)
+        .bind(operation)
+        .bind(detail)
+        .execute(&self.pool)
+        .await
+        .unwrap();
+    }
+
+    /// Takes in a file of one match, one difference, one line that waits, one of nothing of ours, a fee and a payout.
+    async fn settle(&self) {
+        let of = async |order: &str| {
+            self.text(&format!(
+                "select o.operation_id::text from operation o join payment p using (merchant_id, payment_id)
+                 where merchant_id = MERCHANT and p.order_id = '{order}'"
+            ))
+            .await
+        };
+        let (first, sixth, eighth) = (of("o-1").await, of("o-6").await, of("o-8").await);
+        let head = "automatic_payout_id,balance_transaction_id,created,available_on,currency,gross,fee,net,\
+                    reporting_category,source_id,charge_id,payment_intent_id,payment_metadata[payonce_operation]";
+        let lines = [
+            format!("txn_1,T,T,eur,10.00,0.30,9.70,charge,ch_1,ch_1,pi_1,{first}"),
+            format!("txn_6,T,T,eur,9.00,0.30,8.70,charge,ch_6,ch_6,pi_6,{sixth}"),
+            format!("txn_8,T,T,eur,10.00,0.30,9.70,charge,ch_8,ch_8,pi_8,{eighth}"),
+            "txn_9,T,T,eur,3.00,0.10,2.90,charge,ch_9,ch_9,pi_9,".to_owned(),
+            "txn_f,T,T,eur,-1.00,0.00,-1.00,fee,,,,".to_owned(),
+            "txn_p,T,T,eur,-20.00,0.00,-20.00,payout,po_1,,,".to_owned(),
+        ];
+        let lines: Vec<String> =
+            lines.iter().map(|line| format!("po_1,{}", line.replace('T', "2026-01-03 10:00:00"))).collect();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), format!("{head}\n{}\n", lines.join("\n"))).unwrap();
+        let account = intake::account(&self.pool, self.merchant, Some(self.account)).await.unwrap();
+        intake::take_in(&self.pool, self.merchant, &account, file.path(), 100, Arc::new(|_| ()))
+            .await
+            .unwrap();
+        let settled = run::settle(&self.pool, self.merchant, |_| ()).await.unwrap();
+        assert_eq!((settled.matched, settled.waiting, settled.breaks), (1, 1, 2), "{settled:?}");
+    }
+
+    fn named(&self, sql: &str) -> String {
+        let (merchant, account) = (self.merchant, self.account);
+        sql.replace("MERCHANT", &format!("'{merchant}'::uuid"))
+            .replace("ACCOUNT", &format!("'{account}'::uuid"))
+    }
+
+    /// Runs statements in one transaction, as somebody who fires no trigger and checks no foreign key.
+    pub async fn tamper(&self, sql: &str) {
+        let sql = format!("set local session_replication_role = replica; {sql}");
+        self.run(&sql).await;
+    }
+
+    /// Runs statements in one transaction. MERCHANT and ACCOUNT stand for the shop's.
+    pub async fn run(&self, sql: &str) {
+        let mut tx = self.pool.begin().await.unwrap();
+        let result = sqlx::raw_sql(AssertSqlSafe(self.named(sql))).execute(&mut *tx).await;
+        result.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        tx.commit().await.unwrap();
+    }
+
+    /// The one text that a query answers.
+    pub async fn text(&self, sql: &str) -> String {
+        let query = sqlx::query_scalar(AssertSqlSafe(self.named(sql)));
+        query.fetch_one(&self.pool).await.unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+}
+
+fn attempt(outcome: &Outcome) -> Attempt {
+    let (outcome, http_status) = match outcome {
+        Outcome::Succeeded(_) => (AttemptOutcome::Succeeded, Some(200)),
+        Outcome::Declined { .. } => (AttemptOutcome::Declined, Some(402)),
+        Outcome::RequiresAction { .. } => (AttemptOutcome::RequiresAction, Some(200)),
+        Outcome::NotSent { .. } | Outcome::Unknown { .. } => (AttemptOutcome::Unknown, None),
+    };
+    let now = OffsetDateTime::now_utc();
+    Attempt {
+        action: Action::Authorize,
+        sent_at: now,
+        answered_at: now,
+        outcome,
+        http_status,
+        psp_request_id: None,
+        psp_reference: None,
+        detail: None,
+    }
+}
+
+fn success(reference: &str) -> Outcome {
+    Outcome::Succeeded(Charge {
+        reference: PspReference::parse(reference).unwrap(),
+        movement: Some(reference.replace("pi_", "ch_")),
+        amount: Money::new(1000, Currency::EUR),
+        captured: true,
+    })
+}
+
+fn declined() -> Outcome {
+    let decline = Decline { code: decline::CARD_DECLINED, decline_code: None, message: "no".to_owned() };
+    Outcome::Declined { reference: None, decline }
+}
+
+fn unknown() -> Outcome {
+    Outcome::Unknown { reference: None, why: Why::NoAnswer }
+}
