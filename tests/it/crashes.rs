@@ -107,6 +107,6 @@ async fn sigterm_lets_what_is_in_flight_be_answered_and_takes_nothing_new() {
     world.stage.control.post("faults/release", &json!({})).await.unwrap();
     let told = asking.await.unwrap().expect("an answer in spite of the signal");
     assert_eq!((told.status, &told.json()["status"]), (201, &json!("captured")), "{}", told.body);
-    block_in_place(|| world.stage.stop_service()).expect("it ends well");
+    block_in_place(|| world.stage.await_end_of_service()).expect("it ends well");
     assert_eq!(world.count("select count(*) from operation where status <> 'succeeded'").await, 0);
 }

@@ -256,8 +256,16 @@ impl Running {
     /// # Errors
     /// When it does not end in time, or not well.
     pub fn stop(self) -> Result<(), Error> {
-        let (name, log) = (self.name, self.log.clone());
         self.terminate()?;
+        self.end_well()
+    }
+
+    /// Waits for its end, of which somebody has told it, and which is to be a good one.
+    ///
+    /// # Errors
+    /// When it fails, or does not end in time.
+    pub fn end_well(self) -> Result<(), Error> {
+        let (name, log) = (self.name, self.log.clone());
         let status = self.wait()?;
         if status.success() {
             return Ok(());

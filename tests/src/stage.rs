@@ -122,6 +122,14 @@ impl Stage {
         self.service.take().map_or(Ok(()), Running::stop)
     }
 
+    /// Waits for the service, which was told to end, and is to end well. Blocks the thread.
+    ///
+    /// # Errors
+    /// When it fails, or does not end in time.
+    pub fn await_end_of_service(&mut self) -> Result<(), Error> {
+        self.service.take().map_or(Ok(()), Running::end_well)
+    }
+
     /// Starts the service again. Blocks the thread.
     ///
     /// # Errors

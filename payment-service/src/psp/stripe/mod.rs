@@ -163,8 +163,9 @@ impl Talk<'_> {
         }
     }
 
-    /// A resend was refused, and that is not the saved answer of an earlier try. Had one been executed, its answer
-    /// should have come; yet the account may have changed in between, so Stripe is asked before the refusal counts.
+    /// A resend was refused, and that is not the saved answer of an earlier try. The refusal is the evidence: within its
+    /// window, in which alone is resent, Stripe answers a key that it has executed with what it saved. The search can
+    /// only overrule it, as where the account changed in between; that it finds nothing adds nothing.
     async fn rejected_in_doubt(&mut self, decline: Decline) -> Outcome {
         match self.find(None).await {
             Ok(found) => self.settle(found).await,
