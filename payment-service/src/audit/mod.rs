@@ -4,7 +4,7 @@
 //! a live service. It looks at everything that should be as the check says, not only at what is there: a capture that was
 //! never booked offends as one does that was booked wrongly. Merchants are listed first; a check is then asked of each,
 //! and its figures are added up. With the address of the PSP sandbox, what the service believes is compared with what the
-//! sandbox really did ([`sandbox`]).
+//! sandbox really did (`sandbox.rs`).
 //!
 //! The result is plain data: a [`Report`].
 
