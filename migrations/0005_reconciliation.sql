@@ -194,8 +194,8 @@ create table recon_match (
     merchant_id  uuid        not null,
     file_id      uuid        not null,
     line_no      integer     not null,
-    -- 1 for a line's first match, 2 for the one after that was revoked, ...
-    match_no     smallint    not null default 1,
+    -- 0 while the match holds; 1 for the first of the line's that was revoked, ...
+    match_no     smallint    not null default 0,
     operation_id uuid        not null,
     rule         text        not null,
     -- minor units of the operation's currency; none where the line is in another
@@ -203,17 +203,19 @@ create table recon_match (
     booking_id   uuid        not null,
     matched_at   timestamptz not null,
     revoked_at   timestamptz,
+    -- with the next: while a match holds, its line has no other
     constraint recon_match_pkey primary key (merchant_id, file_id, line_no, match_no),
+    constraint recon_match_held_is_0 check ((match_no = 0) = (revoked_at is null)),
     constraint recon_match_rule_known check (rule in ('psp_reference', 'our_reference')),
-    constraint recon_match_numbered check (match_no >= 1),
+    constraint recon_match_numbered check (match_no >= 0),
     constraint recon_match_allocated_not_negative check (allocated >= 0)
 );
--- while a match holds, its line and its operation have no other
-create unique index recon_match_line_once on recon_match (merchant_id, file_id, line_no) where revoked_at is null;
+-- nor has its operation
 create unique index recon_match_operation_once on recon_match (merchant_id, operation_id) where revoked_at is null;
 
--- Matches are of lines and bookings that exist. One look per statement: foreign keys would look twice per match.
-create function recon_match_of_line() returns trigger language plpgsql set enable_seqscan = off as $$
+-- Matches are of lines that exist. One statement for all, each line by its key: a foreign key would be one for each match.
+create function recon_match_of_line() returns trigger language plpgsql
+    set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 begin
     if exists (
         select 1 from new_match n where not exists (

@@ -239,18 +239,21 @@ async fn a_line_and_an_operation_have_one_match_at_a_time(pool: PgPool) {
     let same = "(select operation_id from recon_match where merchant_id = $M)";
     let good = "'psp_reference', 100, gen_random_uuid(), now()";
     for (constraint, statement) in [
-        ("recon_match_pkey", matched(&format!("{good}, 2, 1, {other}"))),
-        ("recon_match_line_once", matched(&format!("{good}, 2, 2, {other}"))),
-        ("recon_match_operation_once", matched(&format!("{good}, 3, 1, {same}"))),
-        ("recon_match_line_fkey", matched(&format!("{good}, 9, 1, {other}"))),
+        ("recon_match_pkey", matched(&format!("{good}, 2, 0, {other}"))),
+        ("recon_match_held_is_0", matched(&format!("{good}, 2, 1, {other}"))),
+        ("recon_match_operation_once", matched(&format!("{good}, 3, 0, {same}"))),
+        ("recon_match_line_fkey", matched(&format!("{good}, 9, 0, {other}"))),
         (
             "recon_match_rule_known",
-            matched(&format!("'hunch', 100, gen_random_uuid(), now(), 3, 1, {other}")),
+            matched(&format!("'hunch', 100, gen_random_uuid(), now(), 3, 0, {other}")),
         ),
-        ("recon_match_numbered", matched(&format!("{good}, 3, 0, {other}"))),
+        (
+            "recon_match_numbered",
+            "update recon_match set match_no = -1, revoked_at = now() where merchant_id = $M".to_owned(),
+        ),
         (
             "recon_match_allocated_not_negative",
-            matched(&format!("'psp_reference', -1, gen_random_uuid(), now(), 3, 1, {other}")),
+            matched(&format!("'psp_reference', -1, gen_random_uuid(), now(), 3, 0, {other}")),
         ),
     ] {
         check(&shop, file, constraint, &statement).await;

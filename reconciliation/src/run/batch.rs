@@ -100,22 +100,26 @@ async fn candidates(
     batch: &Batch,
 ) -> Result<Candidates, Error> {
     let mut candidates = Candidates::default();
-    // a refund's payment is looked up as well, for the person who looks at a break
-    let references: Vec<&str> = batch
+    // the payment of a refund or chargeback is looked up as well, for the person who looks at a break
+    let mut references: Vec<&str> = batch
         .lines
         .iter()
         .flat_map(|stored| [reference_of(&stored.line), stored.line.psp_reference.as_deref()])
         .flatten()
         .collect();
+    references.sort_unstable();
+    references.dedup();
     if !references.is_empty() {
         candidates.add(repo::operations_by_reference(tx, merchant, batch.psp_account_id, &references).await?);
     }
-    let named: Vec<OperationId> = batch
+    let mut named: Vec<OperationId> = batch
         .lines
         .iter()
         .filter_map(|stored| stored.line.operation_id)
         .filter(|id| candidates.by_id(*id).is_none())
         .collect();
+    named.sort_unstable();
+    named.dedup();
     if !named.is_empty() {
         candidates.add(repo::operations_by_id(tx, merchant, batch.psp_account_id, &named).await?);
     }

@@ -283,8 +283,13 @@ pub(super) async fn operations_by_reference(
         r#"select operation_id as "operation_id!: OperationId", payment_id as "payment_id!: PaymentId",
                 order_id as "order_id!", effect as "effect!", status as "status!", psp_reference, amount as "amount!",
                 currency as "currency!"
-         from settleable_operation
-         where merchant_id = $1 and psp_account_id = $2 and psp_reference = any($3)"#,
+         from unnest($3::text[]) as named (reference)
+         cross join lateral (
+             select * from settleable_operation o
+             where o.merchant_id = $1 and o.psp_account_id = $2 and o.psp_reference = named.reference
+             -- looked up one by one, however many there are: a scan of all operations for each batch would never end
+             offset 0
+         ) o"#,
         merchant.as_uuid(),
         account.as_uuid(),
         references as &[&str],
@@ -306,8 +311,12 @@ pub(super) async fn operations_by_id(
         r#"select operation_id as "operation_id!: OperationId", payment_id as "payment_id!: PaymentId",
                 order_id as "order_id!", effect as "effect!", status as "status!", psp_reference, amount as "amount!",
                 currency as "currency!"
-         from settleable_operation
-         where merchant_id = $1 and psp_account_id = $2 and operation_id = any($3)"#,
+         from unnest($3::uuid[]) as named (id)
+         cross join lateral (
+             select * from settleable_operation o
+             where o.merchant_id = $1 and o.psp_account_id = $2 and o.operation_id = named.id
+             offset 0
+         ) o"#,
         merchant.as_uuid(),
         account.as_uuid(),
         &ids,
@@ -331,7 +340,10 @@ pub(super) async fn splits(
     let rows = sqlx::query!(
         r#"select payment_id as "payment_id!: PaymentId", seller_id as "seller_id!", amount as "amount!",
                 platform_fee as "platform_fee!"
-         from settleable_split where merchant_id = $1 and payment_id = any($2)"#,
+         from unnest($2::uuid[]) as of_payment (id)
+         cross join lateral (
+             select * from settleable_split s where s.merchant_id = $1 and s.payment_id = of_payment.id offset 0
+         ) s"#,
         merchant.as_uuid(),
         &payments,
     )
