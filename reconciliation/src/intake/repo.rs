@@ -59,11 +59,12 @@ pub(super) async fn begin_file(
     document: &Document,
     chunk_lines: usize,
 ) -> Result<Begun, sqlx::Error> {
+    // the id follows from the content: rivals trip either key of the file, whichever is looked at first
     sqlx::query!(
         "insert into settlement_file (merchant_id, file_id, psp_account_id, sha256, name, format, lines, chunk_lines,
              latest_at, state, created_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'reading', now())
-         on conflict (merchant_id, file_id) do nothing",
+         on conflict do nothing",
         merchant.as_uuid(),
         file_id.as_uuid(),
         account.psp_account_id.as_uuid(),
