@@ -8,6 +8,7 @@ mod architecture;
 mod crashes;
 mod demo;
 mod embedded;
+mod growth;
 mod hanging_up;
 mod others;
 mod psp_answers;

@@ -248,7 +248,7 @@ pub(super) async fn merchants_with_deltas(pool: &PgPool) -> Result<Vec<MerchantI
 }
 
 pub(super) async fn roll_up(tx: &mut PgTransaction<'_>, merchant: MerchantId) -> Result<u64, Error> {
-    // Rivals skip each other's deltas, and lock the balances in one order before they add to them.
+    // Rivals skip each other's deltas, and lock the balances in one order (that of the map) before they add to them.
     let taken = sqlx::query!(
         r#"select account_id as "account_id: AccountId", delta_id, amount from ledger_balance_delta
          where merchant_id = $1 order by account_id, delta_id limit $2
@@ -265,8 +265,11 @@ pub(super) async fn roll_up(tx: &mut PgTransaction<'_>, merchant: MerchantId) ->
     let accounts: Vec<Uuid> = sums.keys().copied().collect();
     let amounts: Vec<i64> = sums.into_values().collect();
     sqlx::query!(
-        "select account_id from ledger_balance where merchant_id = $1 and account_id = any($2)
-         order by account_id for no key update",
+        "select b.account_id from unnest($2::uuid[]) as k (account_id)
+         cross join lateral (
+             select account_id from ledger_balance
+             where merchant_id = $1 and account_id = k.account_id for no key update
+         ) b",
         merchant.as_uuid(),
         &accounts,
     )
@@ -275,7 +278,10 @@ pub(super) async fn roll_up(tx: &mut PgTransaction<'_>, merchant: MerchantId) ->
     let moved = sqlx::query!(
         "update ledger_balance b set balance = b.balance + s.amount
          from unnest($2::uuid[], $3::bigint[]) as s (account_id, amount)
-         where b.merchant_id = $1 and b.account_id = s.account_id",
+         cross join lateral (
+             select ctid from ledger_balance where merchant_id = $1 and account_id = s.account_id offset 0
+         ) locked
+         where b.ctid = locked.ctid",
         merchant.as_uuid(),
         &accounts,
         &amounts,
@@ -288,7 +294,11 @@ pub(super) async fn roll_up(tx: &mut PgTransaction<'_>, merchant: MerchantId) ->
     let deleted = sqlx::query!(
         "delete from ledger_balance_delta d
          using unnest($2::uuid[], $3::uuid[]) as g (account_id, delta_id)
-         where d.merchant_id = $1 and d.account_id = g.account_id and d.delta_id = g.delta_id",
+         cross join lateral (
+             select ctid from ledger_balance_delta
+             where merchant_id = $1 and account_id = g.account_id and delta_id = g.delta_id offset 0
+         ) locked
+         where d.ctid = locked.ctid",
         merchant.as_uuid(),
         &delta_accounts,
         &delta_ids,

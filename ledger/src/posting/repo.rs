@@ -64,13 +64,21 @@ pub(super) async fn lock(
     // The order by may not go: it is what keeps two batches from waiting for each other.
     let found = sqlx::query!(
         r#"with present as materialized (
-             select count(*) as n from ledger_balance where merchant_id = $1 and account_id = any($2)
+             select count(*) as n from unnest($2::uuid[]) as k (account_id)
+             cross join lateral (
+                 select 1 from ledger_balance where merchant_id = $1 and account_id = k.account_id offset 0
+             ) b
+         ), sorted as materialized (
+             select k.account_id from unnest($2::uuid[]) as k (account_id)
+             where (select n from present) = cardinality($2)
+             order by k.account_id
          ), locked as (
-             select account_id from ledger_balance
-             where merchant_id = $1 and account_id = any($2) and floored
-               and (select n from present) = cardinality($2)
-             order by account_id
-             for no key update
+             select b.account_id from sorted k
+             cross join lateral (
+                 select account_id from ledger_balance
+                 where merchant_id = $1 and account_id = k.account_id and floored
+                 for no key update
+             ) b
          )
          select n as "n!", (select count(*) from locked) as "locked!" from present"#,
         merchant.as_uuid(),
@@ -158,7 +166,11 @@ pub(super) async fn write(
          ), moved as (
              update ledger_balance b set balance = b.balance + m.amount
              from movement m
-             where b.merchant_id = $1 and b.account_id = m.account_id and b.floored
+             cross join lateral (
+                 select ctid from ledger_balance
+                 where merchant_id = $1 and account_id = m.account_id and floored offset 0
+             ) locked
+             where b.ctid = locked.ctid
              returning 1
          ), appended as (
              insert into ledger_balance_delta (merchant_id, account_id, delta_id, amount)

@@ -1,4 +1,5 @@
-//! The SQL of claiming. Rows of a batch are sorted by key, so that two batches insert in one order.
+//! The SQL of claiming. Rows of a batch are sorted by key, so that two batches insert in one order. Other rows are looked
+//! up one by one, as in `record_repo`.
 
 use std::collections::HashMap;
 
@@ -228,8 +229,13 @@ pub(super) async fn read_earlier(
         r#"select k.fingerprint, k.payment_id as "payment_id: PaymentId", k.response_status, k.response_body,
                 p.ordinal as "ordinal?", o.fence as "fence?"
          from idempotency_key k
-         left join payment p on p.merchant_id = $1 and p.payment_id = k.payment_id
-         left join operation o on o.merchant_id = $1 and o.payment_id = k.payment_id and o.kind = 'authorize'
+         left join lateral (
+             select ordinal from payment where merchant_id = $1 and payment_id = k.payment_id offset 0
+         ) p on true
+         left join lateral (
+             select fence from operation
+             where merchant_id = $1 and payment_id = k.payment_id and kind = 'authorize' offset 0
+         ) o on true
          where k.merchant_id = $1 and k.idempotency_key = $2"#,
         merchant.as_uuid(),
         claim.key.as_str(),

@@ -1,5 +1,8 @@
 //! The SQL of recording: lock, read and write are separate statements, because waiting for a lock does not refresh the
 //! snapshot of the statement that waits.
+//!
+//! Each looks its rows up one by one: `offset 0` keeps the planner from any other way than the primary key. It may plan
+//! while the tables are empty, when reading all of a merchant's rows seems to cost no more than finding one.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -24,11 +27,21 @@ pub(super) async fn lock(
 ) -> Result<(), sqlx::Error> {
     let ids: Vec<Uuid> = operations.iter().map(|id| id.as_uuid()).collect();
     sqlx::query!(
-        "select 1 as locked from operation o
-         join payment p on p.merchant_id = $1 and p.payment_id = o.payment_id
-         where o.merchant_id = $1 and o.operation_id = any($2)
-         order by o.payment_id, o.operation_id
-         for no key update of p, o",
+        "with target as materialized (
+             select o.payment_id, o.operation_id from unnest($2::uuid[]) as k (operation_id)
+             cross join lateral (
+                 select payment_id, operation_id from operation
+                 where merchant_id = $1 and operation_id = k.operation_id offset 0
+             ) o
+             order by o.payment_id, o.operation_id
+         )
+         select 1 as locked from target t
+         cross join lateral (
+             select 1 from payment where merchant_id = $1 and payment_id = t.payment_id for no key update
+         ) p
+         cross join lateral (
+             select 1 from operation where merchant_id = $1 and operation_id = t.operation_id for no key update
+         ) o",
         merchant.as_uuid(),
         &ids,
     )
@@ -53,16 +66,22 @@ pub(super) async fn read(
                 p.failure_code, p.failure_message, p.decline_code, p.next_action_url, p.version,
                 p.created_at, p.updated_at, k.response_status as "response_status?", k.response_body,
                 s.sellers as "sellers!", s.amounts as "amounts!", s.fees as "fees!", now() as "now!"
-         from operation o
-         join payment p on p.merchant_id = $1 and p.payment_id = o.payment_id
-         left join idempotency_key k on k.merchant_id = $1 and k.idempotency_key = o.idempotency_key
-              and k.payment_id = o.payment_id
+         from unnest($2::uuid[]) as wanted (operation_id)
+         cross join lateral (
+             select * from operation where merchant_id = $1 and operation_id = wanted.operation_id offset 0
+         ) o
+         cross join lateral (
+             select * from payment where merchant_id = $1 and payment_id = o.payment_id offset 0
+         ) p
+         left join lateral (
+             select response_status, response_body from idempotency_key
+             where merchant_id = $1 and idempotency_key = o.idempotency_key and payment_id = o.payment_id offset 0
+         ) k on true
          cross join lateral (
              select array_agg(seller_id order by split_no) as sellers, array_agg(amount order by split_no) as amounts,
                     array_agg(platform_fee order by split_no) as fees
              from payment_split where merchant_id = $1 and payment_id = o.payment_id
-         ) s
-         where o.merchant_id = $1 and o.operation_id = any($2)"#,
+         ) s"#,
         merchant.as_uuid(),
         &ids,
     )
@@ -305,7 +324,8 @@ impl<'a> Attempts<'a> {
     }
 }
 
-/// Writes what was decided, in one statement, and makes sure that every locked row that had to change did.
+/// Writes what was decided, in one statement, and makes sure that every locked row that had to change did. The rows'
+/// places are theirs for as long as they are locked, so they are updated by them.
 pub(super) async fn write(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
@@ -323,8 +343,12 @@ pub(super) async fn write(
                          $9::text[], $10::bigint[])
                  as n (operation_id, fence_before, fence, status_before, status, reason, psp_reference, psp_movement,
                        due_in_ms)
-             where o.merchant_id = $1 and o.operation_id = n.operation_id
-               and o.fence = n.fence_before and o.status = n.status_before
+             cross join lateral (
+                 select ctid from operation
+                 where merchant_id = $1 and operation_id = n.operation_id
+                   and fence = n.fence_before and status = n.status_before offset 0
+             ) locked
+             where o.ctid = locked.ctid
              returning 1
          ), pay as (
              update payment p
@@ -335,12 +359,19 @@ pub(super) async fn write(
                          $18::text[], $19::text[], $20::text[])
                  as n (payment_id, version_before, status, live, authorized, captured, failure_code, failure_message,
                        decline_code, next_action_url)
-             where p.merchant_id = $1 and p.payment_id = n.payment_id and p.version = n.version_before
+             cross join lateral (
+                 select ctid from payment
+                 where merchant_id = $1 and payment_id = n.payment_id and version = n.version_before offset 0
+             ) locked
+             where p.ctid = locked.ctid
              returning 1
          ), split as (
              update payment_split s set captured_amount = s.amount
              from unnest($21::uuid[]) as c (payment_id)
-             where s.merchant_id = $1 and s.payment_id = c.payment_id
+             cross join lateral (
+                 select ctid from payment_split where merchant_id = $1 and payment_id = c.payment_id offset 0
+             ) locked
+             where s.ctid = locked.ctid
              returning 1
          ), event as (
              insert into payment_event (merchant_id, payment_id, version, event_id, type, data, recorded_at)
@@ -350,9 +381,16 @@ pub(super) async fn write(
          ), response as (
              update idempotency_key k set response_status = r.status, response_body = r.body
              from unnest($27::uuid[], $28::smallint[], $29::text[]) as r (operation_id, status, body)
-             join operation o on o.merchant_id = $1 and o.operation_id = r.operation_id
-             where k.merchant_id = $1 and k.idempotency_key = o.idempotency_key and k.payment_id = o.payment_id
-               and (k.response_status is null or k.response_status = 202)
+             cross join lateral (
+                 select idempotency_key, payment_id from operation
+                 where merchant_id = $1 and operation_id = r.operation_id offset 0
+             ) o
+             cross join lateral (
+                 select ctid from idempotency_key
+                 where merchant_id = $1 and idempotency_key = o.idempotency_key and payment_id = o.payment_id
+                   and (response_status is null or response_status = 202) offset 0
+             ) open
+             where k.ctid = open.ctid
          ), evidence as (
              insert into attempt (merchant_id, operation_id, attempt_id, fence, action, sent_at, answered_at, outcome,
                                   http_status, psp_request_id, psp_reference, detail)

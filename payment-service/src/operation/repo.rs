@@ -26,7 +26,7 @@ pub(super) async fn take_due(
     let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
     let rows = sqlx::query!(
         r#"with due as (
-             select operation_id from operation
+             select ctid from operation
              where merchant_id = $1 and due_at is not null and due_at <= now()
              order by due_at limit $3
              for update skip locked
@@ -34,14 +34,16 @@ pub(super) async fn take_due(
              update operation o
              set fence = o.fence + 1, takeovers = o.takeovers + 1, updated_at = now(),
                  lease_until = now() + $2::bigint * interval '1 millisecond', due_at = now() + $2::bigint * interval '1 millisecond'
-             from due
-             where o.merchant_id = $1 and o.operation_id = due.operation_id
+             from due where o.ctid = due.ctid
              returning o.*
          )
          select t.operation_id as "operation_id: OperationId", t.fence, t.payment_id as "payment_id: PaymentId",
                 t.psp_account_id as "psp_account_id: PspAccountId", t.amount, t.currency, t.status, t.takeovers,
                 t.first_sent_at, t.psp_reference, p.order_id, p.payment_method, p.capture_method, now() as "now!"
-         from taken t join payment p on p.merchant_id = $1 and p.payment_id = t.payment_id"#,
+         from taken t
+         cross join lateral (
+             select * from payment where merchant_id = $1 and payment_id = t.payment_id offset 0
+         ) p"#,
         merchant.as_uuid(),
         lease_ms,
         limit,
@@ -121,7 +123,10 @@ pub(super) async fn expected(
 ) -> Result<Option<Expected>, Error> {
     let row = sqlx::query!(
         "select o.amount, o.currency, p.capture_method
-         from operation o join payment p on p.merchant_id = $1 and p.payment_id = o.payment_id
+         from operation o
+         cross join lateral (
+             select capture_method from payment where merchant_id = $1 and payment_id = o.payment_id offset 0
+         ) p
          where o.merchant_id = $1 and o.operation_id = $2 and o.psp_account_id = $3",
         merchant.as_uuid(),
         operation.as_uuid(),

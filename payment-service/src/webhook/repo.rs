@@ -67,14 +67,13 @@ pub(super) async fn take_due(
     sqlx::query_as!(
         Row,
         r#"with due as (
-             select psp_account_id, event_id from webhook_event
+             select ctid from webhook_event
              where merchant_id = $1 and due_at is not null and due_at <= now()
              order by due_at limit $2
              for update skip locked
          ), taken as (
              update webhook_event w set due_at = now() + interval '30 seconds', tries = w.tries + 1
-             from due
-             where w.merchant_id = $1 and w.psp_account_id = due.psp_account_id and w.event_id = due.event_id
+             from due where w.ctid = due.ctid
              returning w.*
          )
          select t.psp_account_id as "psp_account_id: PspAccountId", t.event_id, a.psp, a.mode, t.payload, t.tries
