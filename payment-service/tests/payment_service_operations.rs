@@ -76,10 +76,7 @@ impl Shop {
     }
 
     async fn claim_all(&self, claims: &[Claim]) -> Vec<Claimed> {
-        let mut tx = self.pool.begin().await.unwrap();
-        let claimed = claim_in_tx(&mut tx, self.merchant, claims).await.unwrap();
-        tx.commit().await.unwrap();
-        claimed
+        operation::claim(&self.pool, self.merchant, claims).await.unwrap()
     }
 
     async fn claim_fresh(&self, key: &str, order: &str, minor: i64) -> OperationId {
@@ -223,6 +220,67 @@ async fn a_claim_lost_in_a_restore_and_made_again_is_the_same_charge(pool: PgPoo
     let before = claim_in_tx(&mut lost, shop.merchant, &[shop.claim("k", "o-1", 1000)]).await.unwrap();
     lost.rollback().await.unwrap();
     assert_eq!(shop.claim_all(&[shop.claim("k", "o-1", 1000)]).await, before);
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn a_key_that_is_used_already_takes_nothing_from_its_neighbours(pool: PgPool) {
+    let shop = Shop::open(pool).await;
+    shop.claim_fresh("used", "o-1", 1000).await;
+    let claimed = shop
+        .claim_all(&[
+            shop.claim("k2", "o-2", 1000),
+            shop.claim("used", "o-3", 1000),
+            shop.claim("twice", "o-4", 1000),
+            shop.claim("twice", "o-5", 1000),
+        ])
+        .await;
+    let [
+        Claimed::Fresh { operation_id, fence: 1 },
+        Claimed::OtherRequest { field: "order_id" },
+        Claimed::Fresh { .. },
+        Claimed::OtherRequest { field: "order_id" },
+    ] = claimed[..]
+    else {
+        panic!("{claimed:?}")
+    };
+    assert_eq!(operation_id, operation::authorize_id(shop.merchant, &"o-2".parse().unwrap(), 1));
+    assert_eq!(shop.count("select count(*) from payment").await, 3);
+    assert_eq!(shop.count("select count(*) from idempotency_key").await, 3);
+    assert_eq!(shop.count("select count(*) from operation").await, 3);
+    assert_eq!(shop.count("select count(*) from payment_event").await, 3);
+    assert_eq!(shop.count("select count(*) from payment_split").await, 6);
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn of_all_that_claim_an_order_at_once_one_gets_it(pool: PgPool) {
+    const RIVALS: usize = 12;
+    let shop = Arc::new(Shop::open(pool).await);
+    for round in 0..8 {
+        let mut rivals = tokio::task::JoinSet::new();
+        for rival in 0..RIVALS {
+            let shop = Arc::clone(&shop);
+            rivals.spawn(async move {
+                let (order, own) = (format!("o-{round}"), format!("{round}-{rival}"));
+                let mut claims = vec![
+                    shop.claim(&format!("shared-{round}"), &order, 1000),
+                    shop.claim(&format!("rival-{own}"), &order, 1000),
+                    shop.claim(&format!("own-{own}"), &format!("own-{own}"), 1000),
+                ];
+                claims.rotate_left(rival % 3);
+                let mut claimed = shop.claim_all(&claims).await;
+                claimed.rotate_right(rival % 3);
+                claimed
+            });
+        }
+        let claimed = rivals.join_all().await;
+        let fresh = |claimed: &&Claimed| matches!(claimed, Claimed::Fresh { .. });
+        assert_eq!(claimed.iter().flat_map(|claimed| &claimed[..2]).filter(fresh).count(), 1, "{claimed:?}");
+        assert_eq!(claimed.iter().map(|claimed| &claimed[2]).filter(fresh).count(), RIVALS, "{claimed:?}");
+    }
+    assert_eq!(
+        shop.count("select count(*) from payment").await,
+        shop.count("select count(*) from operation").await
+    );
 }
 
 #[sqlx::test(migrator = "ledger::MIGRATOR")]

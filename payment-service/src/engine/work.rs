@@ -4,7 +4,7 @@ use money::MerchantId;
 use sqlx::PgPool;
 
 use super::batcher::Work;
-use crate::operation::{self, Claim, Claimed, Recorded, Recording, claim_in_tx, record_in_tx};
+use crate::operation::{self, Claim, Claimed, Recorded, Recording, record_in_tx};
 
 /// How often a transaction is run that lost a deadlock or its connection. Both kinds may be run again whatever became
 /// of the first commit: a claim finds its own row, a recording finds the operation ended.
@@ -22,7 +22,7 @@ impl Work for ClaimWork {
     async fn run(&self, merchant: MerchantId, items: &[Claim]) -> Result<Vec<Claimed>, operation::Error> {
         let mut tries = 1;
         loop {
-            match claim_once(&self.pool, merchant, items).await {
+            match operation::claim(&self.pool, merchant, items).await {
                 Err(error) if error.is_transient() && tries < TRIES => tries += 1,
                 result => return result,
             }
@@ -32,17 +32,6 @@ impl Work for ClaimWork {
     fn worth_splitting(error: &operation::Error) -> bool {
         !error.is_transient()
     }
-}
-
-async fn claim_once(
-    pool: &PgPool,
-    merchant: MerchantId,
-    items: &[Claim],
-) -> Result<Vec<Claimed>, operation::Error> {
-    let mut tx = pool.begin().await?;
-    let claimed = claim_in_tx(&mut tx, merchant, items).await?;
-    tx.commit().await?;
-    Ok(claimed)
 }
 
 pub(super) struct RecordWork {

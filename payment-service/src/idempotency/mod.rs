@@ -1,7 +1,7 @@
 //! Idempotency keys: the same request again is answered from what was stored; another request under the same key is
 //! told what differs.
 //!
-//! The row is written in the same transaction as the payment it guards (`operation::claim_in_tx`) and completed in
+//! The row is written in the same transaction as the payment it guards (`operation::claim`) and completed in
 //! the one that ends the operation (`operation::record_in_tx`).
 
 mod repo;

@@ -1,16 +1,138 @@
 //! The SQL of claiming. Rows of a batch are sorted by key, so that two batches insert in one order. Other rows are looked
 //! up one by one, as in `record_repo`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use money::{MerchantId, PaymentId};
-use sqlx::PgTransaction;
+use sqlx::{PgPool, PgTransaction};
 use uuid::Uuid;
 
 use super::claim::{Claim, Claimed};
 use super::{Error, authorize_id};
 use crate::http::stored;
 use crate::outbox;
+
+/// What claims hold, column by column, as `unnest` takes them.
+#[derive(Default)]
+struct Columns<'a> {
+    keys: Vec<&'a str>,
+    fingerprints: Vec<&'a [u8]>,
+    payments: Vec<Uuid>,
+    orders: Vec<&'a str>,
+    accounts: Vec<Uuid>,
+    amounts: Vec<i64>,
+    currencies: Vec<&'a str>,
+    captures: Vec<&'a str>,
+    methods: Vec<&'a str>,
+    metadata: Vec<serde_json::Value>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(claims: impl IntoIterator<Item = &'a Claim>) -> Self {
+        let mut columns = Self::default();
+        for claim in claims {
+            let payment = &claim.payment;
+            columns.keys.push(claim.key.as_str());
+            columns.fingerprints.push(claim.fingerprint.as_bytes());
+            columns.payments.push(payment.payment_id.as_uuid());
+            columns.orders.push(payment.order_id.as_str());
+            columns.accounts.push(payment.psp_account_id.as_uuid());
+            columns.amounts.push(payment.amount.minor);
+            columns.currencies.push(payment.amount.currency.code());
+            columns.captures.push(payment.capture_method.as_str());
+            columns.methods.push(&payment.payment_method);
+            let pairs = payment.metadata.iter();
+            columns.metadata.push(
+                pairs.map(|(key, value)| (key.clone(), serde_json::Value::from(value.as_str()))).collect(),
+            );
+        }
+        columns
+    }
+}
+
+/// Whether the statement failed because a key of its claims is used already.
+pub(super) fn is_used_key(error: &sqlx::Error) -> bool {
+    let constraint = error.as_database_error().and_then(|error| error.constraint());
+    constraint == Some("idempotency_key_pkey")
+}
+
+/// Makes key, payment, splits, operation and event of those claims whose order has had no payment yet, in one statement,
+/// and answers which these are. Fails as a whole where the key of one of them is used already.
+pub(super) async fn insert_first_payments(
+    pool: &PgPool,
+    merchant: MerchantId,
+    claims: &[Claim],
+) -> Result<HashSet<Uuid>, sqlx::Error> {
+    let mut sorted: Vec<&Claim> = claims.iter().collect();
+    sorted.sort_by(|a, b| a.payment.order_id.cmp(&b.payment.order_id));
+    let columns = Columns::of(sorted.iter().copied());
+    let firsts: Vec<(&Claim, i32)> = sorted.into_iter().map(|claim| (claim, 1)).collect();
+    let children = Children::of(merchant, &firsts);
+    let made = sqlx::query_scalar!(
+        r#"with input as (
+             select * from unnest($2::text[], $3::bytea[], $4::uuid[], $5::text[], $6::uuid[], $7::bigint[], $8::text[],
+                                  $9::text[], $10::text[], $11::jsonb[], $12::uuid[], $13::bigint[], $14::uuid[],
+                                  $15::jsonb[])
+                 as i (idempotency_key, fingerprint, payment_id, order_id, psp_account_id, amount, currency,
+                       capture_method, payment_method, metadata, operation_id, lease_ms, event_id, event_data)
+         ), made as (
+             insert into payment (merchant_id, payment_id, order_id, ordinal, psp_account_id, status, live, amount,
+                                  currency, capture_method, payment_method, metadata, created_at, updated_at)
+             select $1, i.payment_id, i.order_id, 1, i.psp_account_id, 'processing', true, i.amount, i.currency,
+                    i.capture_method, i.payment_method, i.metadata, now(), now()
+             from input i
+             on conflict (merchant_id, order_id, ordinal) where order_id is not null do nothing
+             returning payment_id
+         ), key as (
+             insert into idempotency_key (merchant_id, idempotency_key, fingerprint, payment_id, created_at)
+             select $1, i.idempotency_key, i.fingerprint, i.payment_id, now()
+             from made join input i on i.payment_id = made.payment_id
+         ), operation as (
+             insert into operation (merchant_id, operation_id, payment_id, kind, psp_account_id, amount, currency,
+                                    status, fence, lease_until, due_at, first_sent_at, idempotency_key, created_at,
+                                    updated_at)
+             select $1, i.operation_id, i.payment_id, 'authorize', i.psp_account_id, i.amount, i.currency, 'sending', 1,
+                    now() + i.lease_ms * interval '1 millisecond', now() + i.lease_ms * interval '1 millisecond', now(),
+                    i.idempotency_key, now(), now()
+             from made join input i on i.payment_id = made.payment_id
+         ), split as (
+             insert into payment_split (merchant_id, payment_id, split_no, seller_id, amount, platform_fee)
+             select $1, s.*
+             from unnest($16::uuid[], $17::smallint[], $18::text[], $19::bigint[], $20::bigint[])
+                 as s (payment_id, split_no, seller_id, amount, platform_fee)
+             join made on made.payment_id = s.payment_id
+         ), event as (
+             insert into payment_event (merchant_id, payment_id, version, event_id, type, data, recorded_at)
+             select $1, i.payment_id, 1, i.event_id, $21, i.event_data, now()
+             from made join input i on i.payment_id = made.payment_id
+         )
+         select payment_id from made"#,
+        merchant.as_uuid(),
+        &columns.keys as &[&str],
+        &columns.fingerprints as &[&[u8]],
+        &columns.payments,
+        &columns.orders as &[&str],
+        &columns.accounts,
+        &columns.amounts,
+        &columns.currencies as &[&str],
+        &columns.captures as &[&str],
+        &columns.methods as &[&str],
+        &columns.metadata,
+        &children.operations,
+        &children.leases_ms,
+        &children.events,
+        &children.event_data,
+        &children.split_payments,
+        &children.split_numbers,
+        &children.split_sellers as &[&str],
+        &children.split_amounts,
+        &children.split_fees,
+        outbox::CREATED,
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(made.into_iter().collect())
+}
 
 /// Which claims were new (their key was), and which of these made a payment.
 pub(super) struct Inserted(HashMap<Uuid, Option<i32>>);
@@ -32,14 +154,7 @@ pub(super) async fn insert_keys_and_payments(
 ) -> Result<Inserted, sqlx::Error> {
     let mut sorted: Vec<&Claim> = claims.iter().collect();
     sorted.sort_by(|a, b| a.key.cmp(&b.key));
-    let column = |get: fn(&Claim) -> &str| -> Vec<&str> { sorted.iter().map(|claim| get(claim)).collect() };
-    let metadata: Vec<serde_json::Value> = sorted
-        .iter()
-        .map(|claim| {
-            let pairs = claim.payment.metadata.iter();
-            pairs.map(|(key, value)| (key.clone(), serde_json::Value::from(value.as_str()))).collect()
-        })
-        .collect();
+    let columns = Columns::of(sorted);
     let rows = sqlx::query!(
         r#"with input as (
              select * from unnest($2::text[], $3::bytea[], $4::uuid[], $5::text[], $6::uuid[], $7::bigint[], $8::text[],
@@ -67,16 +182,16 @@ pub(super) async fn insert_keys_and_payments(
          select fresh.payment_id as "payment_id!", made.ordinal as "ordinal?"
          from fresh left join made on made.payment_id = fresh.payment_id"#,
         merchant.as_uuid(),
-        &column(|claim| claim.key.as_str()) as &[&str],
-        &sorted.iter().map(|claim| claim.fingerprint.as_bytes()).collect::<Vec<_>>() as &[&[u8]],
-        &sorted.iter().map(|claim| claim.payment.payment_id.as_uuid()).collect::<Vec<_>>(),
-        &column(|claim| claim.payment.order_id.as_str()) as &[&str],
-        &sorted.iter().map(|claim| claim.payment.psp_account_id.as_uuid()).collect::<Vec<_>>(),
-        &sorted.iter().map(|claim| claim.payment.amount.minor).collect::<Vec<_>>(),
-        &column(|claim| claim.payment.amount.currency.code()) as &[&str],
-        &column(|claim| claim.payment.capture_method.as_str()) as &[&str],
-        &column(|claim| &claim.payment.payment_method) as &[&str],
-        &metadata,
+        &columns.keys as &[&str],
+        &columns.fingerprints as &[&[u8]],
+        &columns.payments,
+        &columns.orders as &[&str],
+        &columns.accounts,
+        &columns.amounts,
+        &columns.currencies as &[&str],
+        &columns.captures as &[&str],
+        &columns.methods as &[&str],
+        &columns.metadata,
     )
     .fetch_all(&mut **tx)
     .await?;

@@ -24,6 +24,8 @@ pub(super) struct Known {
     pub takeovers: i32,
     pub payment: PaymentView,
     pub version: i32,
+    /// The client's key whose stored response the operation completes.
+    pub key: String,
     pub splits: Vec<Split>,
     pub now: OffsetDateTime,
 }

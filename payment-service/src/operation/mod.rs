@@ -1,6 +1,6 @@
 //! Operations: one intended side effect at one PSP each, claimed before it is sent and ended by one function.
 //!
-//! [`claim_in_tx`] and [`record_in_tx`] take many at once and answer each by its own result. Whatever ends an
+//! [`claim()`] and [`record_in_tx`] take many at once and answer each by its own result. Whatever ends an
 //! operation (the PSP's answer, a webhook, the resolver, a settlement line) ends it through [`record_in_tx`], so the
 //! stored response, the ledger and the event are always there.
 
@@ -19,7 +19,7 @@ use sqlx::PgPool;
 use time::OffsetDateTime;
 
 use crate::psp::{CaptureMethod, Expected, PspReference};
-pub use claim::{Claim, Claimed, claim_in_tx};
+pub use claim::{Claim, Claimed, claim, claim_in_tx};
 pub use record::{By, Effect, Finding, Recorded, Recording, record_in_tx};
 pub use state::{IllegalTransition, OperationEvent, OperationStatus};
 

@@ -103,8 +103,8 @@ impl Decided<'_> {
     }
 }
 
-/// Records all of `recordings`, which are one merchant's, and answers in their order. Costs two round trips to lock and
-/// read, two for the ledger where something was captured, and one to write.
+/// Records all of `recordings`, which are one merchant's, and answers in their order. Costs a round trip to lock
+/// and read, two for the ledger where something was captured, and one to write.
 ///
 /// # Errors
 /// When an operation does not exist, or Postgres or the ledger fails.
@@ -159,8 +159,7 @@ async fn record_round(
     recordings: &[&Recording],
 ) -> Result<Vec<Recorded>, Error> {
     let operations: Vec<OperationId> = recordings.iter().map(|recording| recording.operation_id).collect();
-    repo::lock(tx, merchant, &operations).await?;
-    let mut rows = repo::read(tx, merchant, &operations).await?;
+    let mut rows = repo::lock_and_read(tx, merchant, &operations).await?;
     let mut decided = Vec::with_capacity(recordings.len());
     for &recording in recordings {
         let (known, stored) =

@@ -1,4 +1,4 @@
-//! The SQL of recording: lock, read and write are separate statements, because waiting for a lock does not refresh the
+//! The SQL of recording: one statement locks and reads, another writes, because waiting for a lock does not refresh the
 //! snapshot of the statement that waits.
 //!
 //! Each looks its rows up one by one: `offset 0` keeps the planner from any other way than the primary key. It may plan
@@ -19,68 +19,49 @@ use super::{Error, OperationStatus};
 use crate::payment::{Failure, NextAction, PaymentStatus, PaymentView, SplitView};
 use crate::psp::CaptureMethod;
 
-/// Locks payments and operations in one order.
-pub(super) async fn lock(
-    tx: &mut PgTransaction<'_>,
-    merchant: MerchantId,
-    operations: &[OperationId],
-) -> Result<(), sqlx::Error> {
-    let ids: Vec<Uuid> = operations.iter().map(|id| id.as_uuid()).collect();
-    sqlx::query!(
-        "with target as materialized (
-             select o.payment_id, o.operation_id from unnest($2::uuid[]) as k (operation_id)
-             cross join lateral (
-                 select payment_id, operation_id from operation
-                 where merchant_id = $1 and operation_id = k.operation_id offset 0
-             ) o
-             order by o.payment_id, o.operation_id
-         )
-         select 1 as locked from target t
-         cross join lateral (
-             select 1 from payment where merchant_id = $1 and payment_id = t.payment_id for no key update
-         ) p
-         cross join lateral (
-             select 1 from operation where merchant_id = $1 and operation_id = t.operation_id for no key update
-         ) o",
-        merchant.as_uuid(),
-        &ids,
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    Ok(())
-}
-
 type Stored = Option<(u16, String)>;
 
-pub(super) async fn read(
+/// Locks payments, operations and keys, in one order, and reads them. What is read of a row is read as the row is locked,
+/// whatever the statement had to wait for; of rows without a lock, only columns that never change.
+pub(super) async fn lock_and_read(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
     operations: &[OperationId],
 ) -> Result<HashMap<OperationId, (Known, Stored)>, Error> {
     let ids: Vec<Uuid> = operations.iter().map(|id| id.as_uuid()).collect();
     let rows = sqlx::query!(
-        r#"select o.operation_id as "operation_id: OperationId", o.status as operation_status, o.fence, o.takeovers,
-                p.payment_id as "payment_id: PaymentId", p.order_id, p.ordinal, p.status, p.amount, p.currency,
-                p.capture_method, p.payment_method, p.psp_account_id as "psp_account_id: PspAccountId",
+        r#"with target as materialized (
+             select o.payment_id, o.operation_id, o.idempotency_key from unnest($2::uuid[]) as k (operation_id)
+             cross join lateral (
+                 select payment_id, operation_id, idempotency_key from operation
+                 where merchant_id = $1 and operation_id = k.operation_id offset 0
+             ) o
+             order by o.payment_id, o.operation_id
+         )
+         select t.operation_id as "operation_id: OperationId", t.idempotency_key, o.status as operation_status, o.fence,
+                o.takeovers, t.payment_id as "payment_id: PaymentId", p.order_id, p.ordinal, p.status, p.amount,
+                p.currency, p.capture_method, p.payment_method, p.psp_account_id as "psp_account_id: PspAccountId",
                 p.captured_amount, p.refunded_amount, p.metadata as "metadata: Json<BTreeMap<String, String>>",
                 p.failure_code, p.failure_message, p.decline_code, p.next_action_url, p.version,
-                p.created_at, p.updated_at, k.response_status as "response_status?", k.response_body,
+                p.created_at, p.updated_at, k.response_status as "response_status?", k.response_body as "response_body?",
                 s.sellers as "sellers!", s.amounts as "amounts!", s.fees as "fees!", now() as "now!"
-         from unnest($2::uuid[]) as wanted (operation_id)
+         from target t
          cross join lateral (
-             select * from operation where merchant_id = $1 and operation_id = wanted.operation_id offset 0
-         ) o
-         cross join lateral (
-             select * from payment where merchant_id = $1 and payment_id = o.payment_id offset 0
+             select * from payment where merchant_id = $1 and payment_id = t.payment_id for no key update
          ) p
+         cross join lateral (
+             select status, fence, takeovers from operation
+             where merchant_id = $1 and operation_id = t.operation_id for no key update
+         ) o
          left join lateral (
              select response_status, response_body from idempotency_key
-             where merchant_id = $1 and idempotency_key = o.idempotency_key and payment_id = o.payment_id offset 0
+             where merchant_id = $1 and idempotency_key = t.idempotency_key and payment_id = t.payment_id
+             for no key update
          ) k on true
          cross join lateral (
              select array_agg(seller_id order by split_no) as sellers, array_agg(amount order by split_no) as amounts,
                     array_agg(platform_fee order by split_no) as fees
-             from payment_split where merchant_id = $1 and payment_id = o.payment_id
+             from payment_split where merchant_id = $1 and payment_id = t.payment_id
          ) s"#,
         merchant.as_uuid(),
         &ids,
@@ -125,6 +106,7 @@ pub(super) async fn read(
             takeovers: row.takeovers,
             payment,
             version: row.version,
+            key: row.idempotency_key,
             splits,
             now: row.now,
         };
@@ -192,7 +174,8 @@ struct Events {
 /// Columns of the stored responses.
 #[derive(Default)]
 struct Responses<'a> {
-    operations: Vec<Uuid>,
+    keys: Vec<&'a str>,
+    payments: Vec<Uuid>,
     statuses: Vec<i16>,
     bodies: Vec<&'a str>,
 }
@@ -299,7 +282,8 @@ impl Events {
 impl<'a> Responses<'a> {
     fn add(&mut self, item: &'a Decided<'a>) {
         let Some((status, body)) = item.change().and_then(|change| change.response.as_ref()) else { return };
-        self.operations.push(item.known.operation_id.as_uuid());
+        self.keys.push(&item.known.key);
+        self.payments.push(item.known.payment.payment_id.as_uuid());
         self.statuses.push(status.cast_signed());
         self.bodies.push(body);
     }
@@ -380,23 +364,20 @@ pub(super) async fn write(
                  as e (payment_id, version, event_id, type, data)
          ), response as (
              update idempotency_key k set response_status = r.status, response_body = r.body
-             from unnest($27::uuid[], $28::smallint[], $29::text[]) as r (operation_id, status, body)
-             cross join lateral (
-                 select idempotency_key, payment_id from operation
-                 where merchant_id = $1 and operation_id = r.operation_id offset 0
-             ) o
+             from unnest($27::text[], $28::uuid[], $29::smallint[], $30::text[])
+                 as r (idempotency_key, payment_id, status, body)
              cross join lateral (
                  select ctid from idempotency_key
-                 where merchant_id = $1 and idempotency_key = o.idempotency_key and payment_id = o.payment_id
+                 where merchant_id = $1 and idempotency_key = r.idempotency_key and payment_id = r.payment_id
                    and (response_status is null or response_status = 202) offset 0
              ) open
              where k.ctid = open.ctid
          ), evidence as (
              insert into attempt (merchant_id, operation_id, attempt_id, fence, action, sent_at, answered_at, outcome,
                                   http_status, psp_request_id, psp_reference, detail)
-             select $1, a.* from unnest($30::uuid[], $31::uuid[], $32::bigint[], $33::text[], $34::timestamptz[],
-                                        $35::timestamptz[], $36::text[], $37::smallint[], $38::text[], $39::text[],
-                                        $40::text[]) as a
+             select $1, a.* from unnest($31::uuid[], $32::uuid[], $33::bigint[], $34::text[], $35::timestamptz[],
+                                        $36::timestamptz[], $37::text[], $38::smallint[], $39::text[], $40::text[],
+                                        $41::text[]) as a
          )
          select (select count(*) from op) as "operations!", (select count(*) from pay) as "payments!",
                 (select count(*) from split) as "splits!""#,
@@ -426,7 +407,8 @@ pub(super) async fn write(
         &events.ids,
         &events.kinds as &[&str],
         &events.data,
-        &responses.operations,
+        &responses.keys as &[&str],
+        &responses.payments,
         &responses.statuses,
         &responses.bodies as &[&str],
         &attempts.operations,

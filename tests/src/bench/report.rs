@@ -6,7 +6,7 @@ use sqlx::{Connection as _, PgConnection};
 use super::figures::{added_ms, cpu_ms_each, ms, per_second, ratio};
 use super::floor::{Floor, FloorRun};
 use super::load::Window;
-use super::{Checked, Level, RATED, Single, checkout};
+use super::{Checked, FloorRuns, Level, RATED, Single, checkout};
 use crate::Error;
 
 /// What is measured, and on what.
@@ -97,7 +97,7 @@ fn name(floor: Floor) -> &'static str {
 /// The latencies at one client, and the ratios.
 pub fn closing(
     levels: &[Level],
-    by_hand: FloorRun,
+    by_hand: FloorRuns,
     tpcb_like: FloorRun,
     single: &Single,
 ) -> Result<(), Error> {
@@ -110,11 +110,14 @@ pub fn closing(
     let medians = [&single.payment, &single.call, &single.commit].map(|latencies| latencies.at(500));
     let [payment, call, commit] = medians;
     println!(
-        "payment {:.3} ms, bare PSP call {:.3} ms, one commit {:.3} ms",
+        "payment {:.3} ms, bare PSP call {:.3} ms, one commit {:.3} ms; by hand, without HTTP and PSP, {:.3} ms (mean)",
         ms(payment),
         ms(call),
-        ms(commit)
+        ms(commit),
+        ms(by_hand.single.mean)
     );
+    let single_by_hand = by_hand.single.mean;
+    let by_hand = by_hand.best;
 
     let count = rated.latencies.count();
     let ours = per_second(count, rated.span);
@@ -127,6 +130,7 @@ pub fn closing(
     );
     println!("ratio throughput_vs_hand_at_64 {:.2}", ratio(ours, per_second(by_hand.count, by_hand.span)));
     println!("ratio postgres_cpu_vs_hand {:.2}", ratio(cpu, cpu_ms_each(by_hand.postgres, by_hand.count)));
+    println!("ratio latency_vs_hand_at_1 {:.2}", ratio(ms(payment), ms(single_by_hand)));
     println!("ratio added_latency_ms_at_1 {:.2}", added_ms(payment, call, commit));
     Ok(())
 }
