@@ -21,8 +21,8 @@ use crate::outbox::relay::{self, Relay};
 use crate::psp::{self, Connectors};
 use crate::worker::Workers;
 
-/// Connections of the batchers: as many as their workers.
-const HOT_CONNECTIONS: u32 = 8;
+/// Connections for the statements of every payment: as many as the batchers' workers, and a few for what finishes payments.
+const HOT_CONNECTIONS: u32 = 12;
 
 /// Why the service did not start, or not stop in order.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +86,7 @@ async fn serve(
     let health = Arc::new(Health::new(pool.clone()));
     let connectors = Arc::new(Connectors::new(psp::Settings::default())?);
     let hot = database::hot_pool(&pool, HOT_CONNECTIONS);
-    let engine = Engine::start(pool.clone(), hot.clone(), connectors, engine_settings(config));
+    let engine = Engine::start(hot.clone(), connectors, engine_settings(config));
     let inbox_bell = Arc::new(Notify::new());
     let state = AppState {
         directory: Arc::clone(&directory),
@@ -107,7 +107,8 @@ async fn serve(
         let relay = relay::Config { topic: config.kafka_topic.clone(), ..relay::Config::new(brokers) };
         background.spawn(Relay::new(pool.clone(), relay)?.run(stop.clone()));
     }
-    Workers { pool, engine: engine.clone(), directory, inbox_bell, key_age }.start(&background, &stop);
+    Workers { pool, hot: hot.clone(), engine: engine.clone(), directory, inbox_bell, key_age }
+        .start(&background, &stop);
     let server = http::server::serve(listener, router, stop.clone());
     let deadline = finish(server, &health, stop, config.times.grace).await;
     background.close();

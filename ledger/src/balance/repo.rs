@@ -241,7 +241,7 @@ pub(super) async fn merchants_with_deltas(pool: &PgPool) -> Result<Vec<MerchantI
     // one index probe per merchant, however many deltas there are
     sqlx::query_scalar!(
         r#"select m.merchant_id as "merchant_id: MerchantId" from merchant m
-         where exists (select 1 from ledger_balance_delta d where d.merchant_id = m.merchant_id)"#
+         cross join lateral (select 1 from ledger_balance_delta d where d.merchant_id = m.merchant_id limit 1) due"#
     )
     .fetch_all(pool)
     .await

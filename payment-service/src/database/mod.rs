@@ -96,8 +96,8 @@ pub async fn connect(url: &str, settings: &Settings) -> Result<PgPool, DatabaseE
     }
 }
 
-/// A pool beside `pool` for the statements of every payment. They are planned once, and by their indexes: the tables
-/// may be empty when that happens, and a plan made for each batch would cost more than the batch.
+/// A pool beside `pool` for the statements of every payment, and of those who look for work. They are planned once, and by
+/// their indexes: the tables may be empty when that happens, and a plan made for each batch would cost more than the batch.
 pub fn hot_pool(pool: &PgPool, connections: u32) -> PgPool {
     let options = (*pool.connect_options()).clone();
     let settings = Settings { max_connections: connections, ..Settings::new("payment-service hot") };

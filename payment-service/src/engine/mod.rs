@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::merchant::PspAccount;
 use crate::operation::{self, By, Claim, Claimed, Finding, Recorded, Recording};
 use crate::payment::NewPayment;
-use crate::psp::{Authorize, Connectors};
+use crate::psp::{Authorize, Connectors, Outcome, Why};
 pub use batcher::Sizes;
 use batcher::{Batcher, Refused};
 pub use resolve::Outcome as ResolveOutcome;
@@ -84,25 +84,32 @@ pub enum Answer {
     OtherRequest(&'static str),
 }
 
-/// Why a request was not taken. Nothing was sent for it.
+/// Why a request was not claimed (nothing was sent for it), or a finding not recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum PayError {
     /// Too much is going on.
     #[error("the service is busy")]
     Busy,
-    /// The claim failed.
-    #[error("the claim failed")]
-    Claim(#[source] Arc<operation::Error>),
-    /// What became of the claim is not known; the same key tells.
-    #[error("the claim was interrupted")]
+    /// It could not be written.
+    #[error("it could not be written")]
+    Failed(#[source] Arc<operation::Error>),
+    /// What became of it is not known; the same key tells.
+    #[error("it was interrupted")]
     Interrupted,
+}
+
+impl PayError {
+    /// Whether the finding names an object of the PSP's that is another operation's already.
+    pub fn is_foreign_reference(&self) -> bool {
+        matches!(self, Self::Failed(error) if error.is_foreign_reference())
+    }
 }
 
 impl From<Refused<operation::Error>> for PayError {
     fn from(refused: Refused<operation::Error>) -> Self {
         match refused {
             Refused::Full => Self::Busy,
-            Refused::Failed(error) => Self::Claim(error),
+            Refused::Failed(error) => Self::Failed(error),
             Refused::Interrupted => Self::Interrupted,
         }
     }
@@ -134,11 +141,11 @@ struct Inner {
 }
 
 impl Engine {
-    /// Starts an engine. `hot` is the pool that the batchers have for themselves; `pool` serves everything else.
-    pub fn start(pool: PgPool, hot: PgPool, connectors: Arc<Connectors>, settings: Settings) -> Self {
+    /// Starts an engine on a pool for the statements of every payment ([`crate::database::hot_pool`]).
+    pub fn start(pool: PgPool, connectors: Arc<Connectors>, settings: Settings) -> Self {
         Self(Arc::new(Inner {
-            claims: Batcher::start(ClaimWork { pool: hot.clone() }, settings.claims),
-            records: Batcher::start(RecordWork { pool: hot }, settings.records),
+            claims: Batcher::start(ClaimWork { pool: pool.clone() }, settings.claims),
+            records: Batcher::start(RecordWork { pool: pool.clone() }, settings.records),
             in_flight: Arc::new(Semaphore::new(settings.in_flight)),
             tasks: TaskTracker::new(),
             pool,
@@ -256,7 +263,7 @@ impl Engine {
     async fn record_surely(
         &self,
         merchant: MerchantId,
-        recording: Recording,
+        mut recording: Recording,
         until: Instant,
     ) -> Option<Recorded> {
         let mut pause = Duration::from_millis(50);
@@ -266,6 +273,12 @@ impl Engine {
                 Err(error) => error,
             };
             let operation_id = recording.operation_id;
+            if error.is_foreign_reference() {
+                tracing::error!(%operation_id, "the PSP answered with an object of another operation");
+                let why = Why::Mismatch("the PSP's object is another operation's".to_owned());
+                recording.finding = Finding::Answer(Outcome::Unknown { reference: None, why });
+                continue;
+            }
             if Instant::now() + pause >= until {
                 tracing::error!(%operation_id, error = &error as &dyn std::error::Error, "an answer was not recorded");
                 return None;

@@ -181,10 +181,10 @@ impl From<PayError> for Problem {
             PayError::Busy => Self::new(Code::Unavailable)
                 .detail("nothing was done; repeat the request with the same key")
                 .retry_after(std::time::Duration::from_secs(1)),
-            PayError::Claim(source) if source.is_transient() => Self::new(Code::Unavailable)
+            PayError::Failed(source) if source.is_transient() => Self::new(Code::Unavailable)
                 .detail("repeat the request with the same key")
                 .retry_after(std::time::Duration::from_secs(1))
-                .caused_by(PayError::Claim(source)),
+                .caused_by(PayError::Failed(source)),
             error => Self::internal(error),
         }
     }

@@ -60,6 +60,13 @@ impl Error {
         };
         crate::database::is_transient(error)
     }
+
+    /// Whether a recording names an object of the PSP's that is another operation's already.
+    pub fn is_foreign_reference(&self) -> bool {
+        let Self::Database(error) = self else { return false };
+        let constraint = error.as_database_error().and_then(|error| error.constraint());
+        constraint == Some("operation_psp_reference_once")
+    }
 }
 
 /// An operation that a worker has taken over.

@@ -10,8 +10,11 @@ pub(super) async fn merchants_with_due(pool: &PgPool) -> Result<Vec<MerchantId>,
     // one index probe per merchant, however many operations there are
     sqlx::query_scalar!(
         r#"select m.merchant_id as "merchant_id: MerchantId" from merchant m
-         where exists (select 1 from operation o
-                       where o.merchant_id = m.merchant_id and o.due_at is not null and o.due_at <= now())"#
+         cross join lateral (
+             select 1 from operation o
+             where o.merchant_id = m.merchant_id and o.due_at is not null and o.due_at <= now()
+             order by o.due_at limit 1
+         ) due"#
     )
     .fetch_all(pool)
     .await

@@ -85,7 +85,13 @@ async fn apply(
         attempts: Vec::new(),
         attempt_fence: 0,
     };
-    Ok(match engine.record(merchant, recording).await?.effect {
+    let recorded = match engine.record(merchant, recording).await {
+        Err(error) if error.is_foreign_reference() => {
+            return Ok(Err("the PSP's object is another operation's".to_owned()));
+        }
+        recorded => recorded?,
+    };
+    Ok(match recorded.effect {
         operation::Effect::LateSuccess => Err("its operation had ended without a charge".to_owned()),
         operation::Effect::Now(_) | operation::Effect::Stale | operation::Effect::Superseded => Ok(()),
     })

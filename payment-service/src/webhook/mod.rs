@@ -3,6 +3,7 @@
 
 mod repo;
 
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use money::{MerchantId, OperationId};
 use sqlx::PgPool;
 use time::OffsetDateTime;
@@ -14,6 +15,9 @@ use crate::psp::{self, Event, Judgement, Outcome, Psp, Subject, Why};
 
 /// How many events are taken from a merchant's inbox at once.
 const BATCH: i64 = 64;
+
+/// How many of them are applied at once: with fewer connections than the pool has.
+const SIDE_BY_SIDE: usize = 6;
 
 /// Why a webhook is not acknowledged. Nothing was written.
 #[derive(Debug, thiserror::Error)]
@@ -85,20 +89,31 @@ pub async fn merchants_with_due(pool: &PgPool) -> Result<Vec<MerchantId>, sqlx::
 /// When the inbox cannot be read or written. An event that fails by itself is tried again later.
 pub async fn apply_due(pool: &PgPool, engine: &Engine, merchant: MerchantId) -> Result<usize, sqlx::Error> {
     let due = repo::take_due(pool, merchant, BATCH).await?;
-    for row in &due {
-        match apply(pool, engine, merchant, row).await {
-            Ok(verdict) => repo::settle(pool, merchant, row, &verdict).await?,
-            Err(error) => {
-                tracing::warn!(
-                    event_id = row.event_id,
-                    error = &error as &dyn std::error::Error,
-                    "a webhook waits"
-                );
-                repo::put_back(pool, merchant, row, &error.to_string()).await?;
-            }
+    // side by side, so that what they record goes together
+    stream::iter(&due)
+        .map(Ok)
+        .try_for_each_concurrent(SIDE_BY_SIDE, |row| apply_and_settle(pool, engine, merchant, row))
+        .await?;
+    Ok(due.len())
+}
+
+async fn apply_and_settle(
+    pool: &PgPool,
+    engine: &Engine,
+    merchant: MerchantId,
+    row: &repo::Row,
+) -> Result<(), sqlx::Error> {
+    match apply(pool, engine, merchant, row).await {
+        Ok(verdict) => repo::settle(pool, merchant, row, &verdict).await,
+        Err(error) => {
+            tracing::warn!(
+                event_id = row.event_id,
+                error = &error as &dyn std::error::Error,
+                "a webhook waits"
+            );
+            repo::put_back(pool, merchant, row, &error.to_string()).await
         }
     }
-    Ok(due.len())
 }
 
 async fn apply(
@@ -162,7 +177,13 @@ async fn record(
         attempts: Vec::new(),
         attempt_fence: 0,
     };
-    Ok(match engine.record(merchant, recording).await?.effect {
+    let recorded = match engine.record(merchant, recording).await {
+        Err(error) if error.is_foreign_reference() => {
+            return Ok(Verdict::Quarantined("the PSP's object is another operation's".to_owned()));
+        }
+        recorded => recorded?,
+    };
+    Ok(match recorded.effect {
         Effect::Now(_) => Verdict::Applied(None),
         Effect::LateSuccess => Verdict::Applied(Some("a late success: see the break")),
         Effect::Stale | Effect::Superseded => Verdict::Stale(None),

@@ -51,8 +51,11 @@ pub(super) async fn merchants_with_due(pool: &PgPool) -> Result<Vec<MerchantId>,
     // one index probe per merchant, however many events there are
     sqlx::query_scalar!(
         r#"select m.merchant_id as "merchant_id: MerchantId" from merchant m
-         where exists (select 1 from webhook_event w
-                       where w.merchant_id = m.merchant_id and w.due_at is not null and w.due_at <= now())"#
+         cross join lateral (
+             select 1 from webhook_event w
+             where w.merchant_id = m.merchant_id and w.due_at is not null and w.due_at <= now()
+             order by w.due_at limit 1
+         ) due"#
     )
     .fetch_all(pool)
     .await

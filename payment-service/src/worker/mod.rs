@@ -3,9 +3,12 @@
 
 mod loops;
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::stream::{self, StreamExt as _};
+use money::MerchantId;
 use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +25,12 @@ pub enum Outcome {
     Busy,
     /// There was nothing to do, or nothing more.
     Idle,
+}
+
+impl Outcome {
+    fn busy_if(busy: bool) -> Self {
+        if busy { Self::Busy } else { Self::Idle }
+    }
 }
 
 /// Why a round failed. The next one tries again.
@@ -49,6 +58,8 @@ pub enum Error {
 pub struct Workers {
     /// The database.
     pub pool: PgPool,
+    /// The same, for the statements of every payment.
+    pub hot: PgPool,
     /// What finishes operations.
     pub engine: Engine,
     /// Where PSP accounts are found.
@@ -58,6 +69,9 @@ pub struct Workers {
     /// How old a completed idempotency key may get.
     pub key_age: Duration,
 }
+
+/// Merchants that a worker is busy with at once: few, so that requests find connections.
+const MERCHANTS_AT_ONCE: usize = 2;
 
 /// How many keys one round deletes of a merchant.
 const REAP_BATCH: i64 = 1000;
@@ -83,11 +97,13 @@ impl Workers {
     /// # Errors
     /// When Postgres fails.
     pub async fn resolve(self) -> Result<Outcome, Error> {
-        let mut taken = 0;
-        for merchant in operation::merchants_with_due(&self.pool).await? {
-            taken += self.engine.resolve(&self.directory, merchant).await?.taken;
-        }
-        Ok(if taken > 0 { Outcome::Busy } else { Outcome::Idle })
+        let this = &self;
+        let due = operation::merchants_with_due(&this.hot).await?;
+        each(due, |merchant| async move {
+            let resolved = this.engine.resolve(&this.directory, merchant).await?;
+            Ok(Outcome::busy_if(resolved.taken > 0))
+        })
+        .await
     }
 
     /// Applies the webhooks that wait in the inbox.
@@ -95,11 +111,13 @@ impl Workers {
     /// # Errors
     /// When Postgres fails.
     pub async fn apply_webhooks(self) -> Result<Outcome, Error> {
-        let mut applied = 0;
-        for merchant in webhook::merchants_with_due(&self.pool).await? {
-            applied += webhook::apply_due(&self.pool, &self.engine, merchant).await?;
-        }
-        Ok(if applied > 0 { Outcome::Busy } else { Outcome::Idle })
+        let this = &self;
+        let due = webhook::merchants_with_due(&this.hot).await?;
+        each(due, |merchant| async move {
+            let applied = webhook::apply_due(&this.hot, &this.engine, merchant).await?;
+            Ok(Outcome::busy_if(applied > 0))
+        })
+        .await
     }
 
     /// Applies what settlement lines prove, and settles them.
@@ -107,13 +125,12 @@ impl Workers {
     /// # Errors
     /// When Postgres fails.
     pub async fn settle(self) -> Result<Outcome, Error> {
-        let mut outcome = Outcome::Idle;
-        for merchant in settlement::merchants_with_due(&self.pool).await? {
-            if settlement::run_once(&self.pool, &self.engine, merchant).await? {
-                outcome = Outcome::Busy;
-            }
-        }
-        Ok(outcome)
+        let this = &self;
+        let due = settlement::merchants_with_due(&this.pool).await?;
+        each(due, |merchant| async move {
+            Ok(Outcome::busy_if(settlement::run_once(&this.pool, &this.engine, merchant).await?))
+        })
+        .await
     }
 
     /// Rolls the movements of hot accounts up into their balances.
@@ -121,14 +138,13 @@ impl Workers {
     /// # Errors
     /// When Postgres fails.
     pub async fn roll_up(self) -> Result<Outcome, Error> {
-        let mut outcome = Outcome::Idle;
-        for merchant in ledger::balance::merchants_to_roll_up(&self.pool).await? {
-            let rolled = ledger::balance::roll_up(&self.pool, merchant).await?;
-            if rolled == ledger::balance::ROLL_UP_BATCH.cast_unsigned() {
-                outcome = Outcome::Busy;
-            }
-        }
-        Ok(outcome)
+        let this = &self;
+        let due = ledger::balance::merchants_to_roll_up(&this.hot).await?;
+        each(due, |merchant| async move {
+            let rolled = ledger::balance::roll_up(&this.hot, merchant).await?;
+            Ok(Outcome::busy_if(rolled == ledger::balance::ROLL_UP_BATCH.cast_unsigned()))
+        })
+        .await
     }
 
     /// Deletes idempotency keys that nobody will repeat any more.
@@ -136,14 +152,60 @@ impl Workers {
     /// # Errors
     /// When Postgres fails.
     pub async fn reap(self) -> Result<Outcome, Error> {
-        let mut outcome = Outcome::Idle;
-        for merchant in crate::merchant::list(&self.pool).await? {
-            let reaped =
-                idempotency::reap(&self.pool, merchant.merchant_id, self.key_age, REAP_BATCH).await?;
-            if reaped == REAP_BATCH.cast_unsigned() {
-                outcome = Outcome::Busy;
+        let this = &self;
+        let all = crate::merchant::list(&this.pool).await?;
+        each(all.into_iter().map(|merchant| merchant.merchant_id), |merchant| async move {
+            let reaped = idempotency::reap(&this.pool, merchant, this.key_age, REAP_BATCH).await?;
+            Ok(Outcome::busy_if(reaped == REAP_BATCH.cast_unsigned()))
+        })
+        .await
+    }
+}
+
+/// Does a round's work for each merchant, a few side by side: none waits for another's PSP, and none fails with another.
+async fn each<F>(
+    merchants: impl IntoIterator<Item = MerchantId, IntoIter: Send>,
+    work: impl Fn(MerchantId) -> F,
+) -> Result<Outcome, Error>
+where
+    F: Future<Output = Result<Outcome, Error>>,
+{
+    let mut under_way = stream::iter(merchants).map(work).buffer_unordered(MERCHANTS_AT_ONCE);
+    let mut round = Ok(Outcome::Idle);
+    while let Some(outcome) = under_way.next().await {
+        round = match (round, outcome) {
+            (Err(first), Err(another)) => {
+                tracing::warn!(error = &another as &dyn std::error::Error, "a round failed for a merchant");
+                Err(first)
             }
-        }
-        Ok(outcome)
+            (Err(error), _) | (_, Err(error)) => Err(error),
+            (Ok(Outcome::Busy), _) | (_, Ok(Outcome::Busy)) => Ok(Outcome::Busy),
+            (Ok(Outcome::Idle), Ok(Outcome::Idle)) => Ok(Outcome::Idle),
+        };
+    }
+    round
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_merchant_that_fails_takes_nothing_from_the_others() {
+        let merchants: Vec<MerchantId> = (0..10).map(|_| MerchantId::new()).collect();
+        let seen = Mutex::new(Vec::new());
+        let round =
+            each(merchants.clone(), |merchant| {
+                seen.lock().unwrap().push(merchant);
+                let fails = merchant == merchants[1];
+                async move {
+                    if fails { Err(Error::Database(sqlx::Error::PoolClosed)) } else { Ok(Outcome::Busy) }
+                }
+            })
+            .await;
+        assert!(round.is_err());
+        assert_eq!(*seen.lock().unwrap(), merchants);
     }
 }
