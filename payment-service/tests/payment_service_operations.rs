@@ -101,6 +101,11 @@ impl Shop {
         sqlx::query_scalar(sql).fetch_one(&self.pool).await.unwrap()
     }
 
+    async fn breaks(&self) -> Vec<String> {
+        let sql = "select kind || ' ' || psp_reference || ' ' || found || ' ' || found_currency from recon_break order by 1";
+        sqlx::query_scalar(sql).fetch_all(&self.pool).await.unwrap()
+    }
+
     async fn balance(&self, account: Account) -> i64 {
         ledger::balance::read(&self.pool, self.merchant, &[(account, Currency::EUR)]).await.unwrap()[0]
     }
@@ -382,14 +387,55 @@ async fn not_sent_is_a_failure_only_from_the_first_owner(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "ledger::MIGRATOR")]
-async fn a_success_after_a_decline_is_told_and_not_booked_as_a_capture(pool: PgPool) {
+async fn a_success_after_a_decline_is_a_break_whoever_tells_and_not_a_capture(pool: PgPool) {
     let shop = Shop::open(pool).await;
-    let operation = shop.claim_fresh("k", "o-1", 1000).await;
-    shop.record(recording(operation, OWNER, declined())).await;
-    let late = shop.record(recording(operation, By::Evidence, success(1000, "pi_1"))).await;
-    assert_eq!(late.effect, Effect::LateSuccess);
+    for (order, by) in [("o-1", By::Evidence), ("o-2", OWNER), ("o-3", By::Owner { fence: 7 })] {
+        let operation = shop.claim_fresh(order, order, 1000).await;
+        shop.record(recording(operation, OWNER, declined())).await;
+        let reference = format!("pi_{order}");
+        for _ in 0..2 {
+            let late = shop.record(recording(operation, by, success(1000, &reference))).await;
+            assert_eq!(late.effect, Effect::LateSuccess);
+        }
+    }
+    assert_eq!(
+        shop.breaks().await,
+        ["late_success pi_o-1 1000 EUR", "late_success pi_o-2 1000 EUR", "late_success pi_o-3 1000 EUR"]
+    );
     assert_eq!(shop.balance(Account::SellerPending("s-1".parse().unwrap())).await, 0);
     assert_eq!(shop.trial_balance().await, 0);
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn a_second_object_that_was_charged_for_an_operation_is_a_break_and_not_stale(pool: PgPool) {
+    let shop = Shop::open(pool).await;
+    let operation = shop.claim_fresh("k", "o-1", 1000).await;
+    shop.record(recording(operation, OWNER, success(1000, "pi_1"))).await;
+    let same = shop.record(recording(operation, By::Evidence, success(1000, "pi_1"))).await;
+    assert_eq!(same.effect, Effect::Stale);
+    assert!(shop.breaks().await.is_empty());
+    for (by, reference) in [(By::Evidence, "pi_2"), (By::Evidence, "pi_2"), (By::Owner { fence: 9 }, "pi_3")]
+    {
+        let second = shop.record(recording(operation, by, success(1000, reference))).await;
+        assert_eq!(second.effect, Effect::SecondCharge);
+    }
+    assert_eq!(shop.breaks().await, ["captured_twice pi_2 1000 EUR", "captured_twice pi_3 1000 EUR"]);
+    assert_eq!(shop.balance(Account::PspReceivable(shop.account)).await, 1000);
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn that_another_object_is_closed_ends_nothing(pool: PgPool) {
+    let shop = Shop::open(pool).await;
+    let operation = shop.claim_fresh("k", "o-1", 1000).await;
+    let reference = |text| PspReference::parse(text).unwrap();
+    let waiting = Outcome::Unknown { reference: Some(reference("pi_2")), why: Why::StillOpen };
+    shop.record(recording(operation, OWNER, waiting)).await;
+    let Outcome::Declined { decline, .. } = declined() else { panic!() };
+    let closed = |text| Outcome::Declined { reference: Some(reference(text)), decline: decline.clone() };
+    assert_eq!(shop.record(recording(operation, By::Evidence, closed("pi_1"))).await.effect, Effect::Stale);
+    assert_eq!(shop.count("select count(*) from payment where live").await, 1);
+    let ended = shop.record(recording(operation, By::Evidence, closed("pi_2"))).await;
+    assert_eq!(ended.effect, Effect::Now(OperationStatus::Declined));
 }
 
 #[sqlx::test(migrator = "ledger::MIGRATOR")]

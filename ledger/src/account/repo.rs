@@ -44,7 +44,7 @@ pub(super) async fn insert_missing(
          from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::smallint[])
              with ordinality as a (account_id, code, currency, kind, normal_side, position)
          order by a.position
-         on conflict (merchant_id, account_id) do nothing",
+         on conflict do nothing",
         merchant.as_uuid(),
         &ids,
         &codes as &[&str],

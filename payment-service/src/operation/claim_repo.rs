@@ -81,7 +81,8 @@ pub(super) async fn insert_first_payments(
              select $1, i.payment_id, i.order_id, 1, i.psp_account_id, 'processing', true, i.amount, i.currency,
                     i.capture_method, i.payment_method, i.metadata, now(), now()
              from input i
-             on conflict (merchant_id, order_id, ordinal) where order_id is not null do nothing
+             -- of whatever unique index: a rival that waits for one may meet the other
+             on conflict do nothing
              returning payment_id
          ), key as (
              insert into idempotency_key (merchant_id, idempotency_key, fingerprint, payment_id, created_at)

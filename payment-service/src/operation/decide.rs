@@ -24,6 +24,8 @@ pub(super) struct Known {
     pub takeovers: i32,
     pub payment: PaymentView,
     pub version: i32,
+    /// The PSP's object, if one is known.
+    pub psp_reference: Option<String>,
     /// The client's key whose stored response the operation completes.
     pub key: String,
     pub splits: Vec<Split>,
@@ -39,6 +41,8 @@ pub(super) enum Decision {
     Stale,
     /// The operation ended as not having happened, and this says that it did.
     LateSuccess,
+    /// The operation happened, and this says that it happened once more, in another object of the PSP's.
+    SecondCharge,
     /// The operation changes.
     Change(Box<Change>),
 }
@@ -76,23 +80,27 @@ fn next_look(takeovers: i32) -> Duration {
 /// # Errors
 /// When the books of the outcome cannot balance, which the checks of a request prevent.
 pub(super) fn decide(known: &Known, by: By, finding: &Finding) -> Result<Decision, PostingError> {
+    // whoever says it, and however late: money that was taken is never dropped
+    if let Some(contradiction) = contradiction(known, finding) {
+        return Ok(contradiction);
+    }
     if let By::Owner { fence } = by
         && fence != known.fence
     {
         return Ok(Decision::Superseded);
     }
-    let event = event_of(known, by, finding);
-    let Ok(status) = known.status.apply(event) else {
-        let contradiction = event == OperationEvent::Succeeded
-            && matches!(known.status, OperationStatus::Declined | OperationStatus::Expired);
-        return Ok(if contradiction { Decision::LateSuccess } else { Decision::Stale });
+    if is_of_another_object(known, finding) {
+        return Ok(Decision::Stale);
+    }
+    let Ok(status) = known.status.apply(event_of(known, by, finding)) else {
+        return Ok(Decision::Stale);
     };
     let change = match finding {
         Finding::Answer(Outcome::Succeeded(charge)) => succeed(known, status, charge)?,
         Finding::Answer(Outcome::Declined { reference, decline }) => {
             fail(known, status, reference.clone(), decline)
         }
-        Finding::Answer(Outcome::NotSent { code, message }) if event == OperationEvent::Declined => {
+        Finding::Answer(Outcome::NotSent { code, message }) if status == OperationStatus::Declined => {
             let decline = Decline { code: code.as_str(), decline_code: None, message: message.clone() };
             fail(known, status, None, &decline)
         }
@@ -106,6 +114,29 @@ pub(super) fn decide(known: &Known, by: By, finding: &Finding) -> Result<Decisio
         Finding::GiveUp { reason } => give_up(known, status, reason),
     };
     Ok(Decision::Change(Box::new(change)))
+}
+
+/// A charge that cannot be: of an operation that ended without one, or one more of an operation that has one.
+fn contradiction(known: &Known, finding: &Finding) -> Option<Decision> {
+    let Finding::Answer(Outcome::Succeeded(charge)) = finding else { return None };
+    match known.status {
+        OperationStatus::Declined | OperationStatus::Expired => Some(Decision::LateSuccess),
+        OperationStatus::Succeeded | OperationStatus::Reversed => {
+            let is_other = known.psp_reference.as_deref() != Some(charge.reference.as_str());
+            is_other.then_some(Decision::SecondCharge)
+        }
+        OperationStatus::Created
+        | OperationStatus::Sending
+        | OperationStatus::RequiresAction
+        | OperationStatus::Unknown
+        | OperationStatus::NeedsReview => None,
+    }
+}
+
+/// That one object of the PSP's is closed says nothing of the one that the operation waits for.
+fn is_of_another_object(known: &Known, finding: &Finding) -> bool {
+    let Finding::Answer(Outcome::Declined { reference: Some(closed), .. }) = finding else { return false };
+    known.psp_reference.as_deref().is_some_and(|awaited| awaited != closed.as_str())
 }
 
 fn event_of(known: &Known, by: By, finding: &Finding) -> OperationEvent {
@@ -212,7 +243,8 @@ fn doubt(known: &Known, status: OperationStatus, reference: Option<PspReference>
     Change {
         status,
         reason: Some(reason.to_owned()),
-        psp_reference: reference,
+        // the object that is waited for stays the one
+        psp_reference: reference.filter(|_| known.psp_reference.is_none()),
         psp_movement: None,
         due_in: Some(next_look(known.takeovers)),
         event: news.then(|| {

@@ -70,8 +70,10 @@ pub enum Effect {
     Superseded,
     /// It said nothing new.
     Stale,
-    /// It contradicts how the operation ended: for reconciliation to show.
+    /// It says that an operation was charged that had ended without: a break.
     LateSuccess,
+    /// It says that an operation was charged once more: a break.
+    SecondCharge,
 }
 
 /// A recording, what is known under the lock, and what was decided.
@@ -86,7 +88,7 @@ impl Decided<'_> {
     pub fn change(&self) -> Option<&Change> {
         match &self.decision {
             Decision::Change(change) => Some(change),
-            Decision::Superseded | Decision::Stale | Decision::LateSuccess => None,
+            Decision::Superseded | Decision::Stale | Decision::LateSuccess | Decision::SecondCharge => None,
         }
     }
 
@@ -97,6 +99,7 @@ impl Decided<'_> {
             Decision::Superseded => (Effect::Superseded, None),
             Decision::Stale => (Effect::Stale, None),
             Decision::LateSuccess => (Effect::LateSuccess, None),
+            Decision::SecondCharge => (Effect::SecondCharge, None),
         };
         let is_final = |answer: &(u16, String)| answer.0 != 202;
         Recorded { effect, payment_id, answer: self.stored.filter(is_final).or(response.filter(is_final)) }
@@ -132,15 +135,23 @@ fn next_round(recordings: &[Recording], results: &[Option<Recorded>]) -> Vec<usi
     open.filter(|(_, (recording, _))| seen.insert(recording.operation_id)).map(|(index, _)| index).collect()
 }
 
-/// Money that the PSP took although the operation had ended without a charge: never dropped, never a capture.
-fn late_success(decided: &Decided<'_>) -> Option<NewBreak> {
-    let (Decision::LateSuccess, Finding::Answer(Outcome::Succeeded(charge))) =
-        (&decided.decision, &decided.recording.finding)
-    else {
-        return None;
-    };
+/// Money that the PSP took although it cannot be: never dropped, never a capture.
+fn break_of(decided: &Decided<'_>) -> Option<NewBreak> {
+    let Finding::Answer(Outcome::Succeeded(charge)) = &decided.recording.finding else { return None };
     let (known, payment) = (&decided.known, &decided.known.payment);
-    let subject = known.operation_id.to_string();
+    let (kind, subject, detail) = match decided.decision {
+        Decision::LateSuccess => (
+            BreakKind::LateSuccess,
+            known.operation_id.to_string(),
+            format!("the PSP charged an operation that had ended as {}", known.status.as_str()),
+        ),
+        Decision::SecondCharge => (
+            BreakKind::CapturedTwice,
+            charge.reference.to_string(),
+            "the PSP charged an operation once more".to_owned(),
+        ),
+        Decision::Superseded | Decision::Stale | Decision::Change(_) => return None,
+    };
     Some(NewBreak {
         expected: Some(0),
         found: Some(charge.amount),
@@ -148,8 +159,8 @@ fn late_success(decided: &Decided<'_>) -> Option<NewBreak> {
         operation_id: Some(known.operation_id),
         payment_id: Some(payment.payment_id),
         order_id: Some(payment.order_id.clone()),
-        detail: format!("the PSP charged an operation that had ended as {}", known.status.as_str()),
-        ..NewBreak::new(BreakKind::LateSuccess, payment.psp_account_id, subject, payment.currency)
+        detail,
+        ..NewBreak::new(kind, payment.psp_account_id, subject, payment.currency)
     })
 }
 
@@ -169,8 +180,7 @@ async fn record_round(
     }
     let postings: Vec<_> = decided.iter().filter_map(|decided| decided.change()?.posting.clone()).collect();
     ledger::posting::post_in_tx(tx, merchant, &postings).await?;
-    break_::open_all_in_tx(tx, merchant, &decided.iter().filter_map(late_success).collect::<Vec<_>>())
-        .await?;
+    break_::open_all_in_tx(tx, merchant, &decided.iter().filter_map(break_of).collect::<Vec<_>>()).await?;
     repo::write(tx, merchant, &decided).await?;
     Ok(decided.into_iter().map(Decided::recorded).collect())
 }

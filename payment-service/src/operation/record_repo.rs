@@ -31,15 +31,15 @@ pub(super) async fn lock_and_read(
     let ids: Vec<Uuid> = operations.iter().map(|id| id.as_uuid()).collect();
     let rows = sqlx::query!(
         r#"with target as materialized (
-             select o.payment_id, o.operation_id, o.idempotency_key from unnest($2::uuid[]) as k (operation_id)
+             select o.payment_id, o.operation_id from unnest($2::uuid[]) as k (operation_id)
              cross join lateral (
-                 select payment_id, operation_id, idempotency_key from operation
+                 select payment_id, operation_id from operation
                  where merchant_id = $1 and operation_id = k.operation_id offset 0
              ) o
              order by o.payment_id, o.operation_id
          )
-         select t.operation_id as "operation_id: OperationId", t.idempotency_key, o.status as operation_status, o.fence,
-                o.takeovers, t.payment_id as "payment_id: PaymentId", p.order_id, p.ordinal, p.status, p.amount,
+         select t.operation_id as "operation_id: OperationId", o.idempotency_key, o.status as operation_status, o.fence,
+                o.takeovers, o.psp_reference, t.payment_id as "payment_id: PaymentId", p.order_id, p.ordinal, p.status, p.amount,
                 p.currency, p.capture_method, p.payment_method, p.psp_account_id as "psp_account_id: PspAccountId",
                 p.captured_amount, p.refunded_amount, p.metadata as "metadata: Json<BTreeMap<String, String>>",
                 p.failure_code, p.failure_message, p.decline_code, p.next_action_url, p.version,
@@ -49,13 +49,15 @@ pub(super) async fn lock_and_read(
          cross join lateral (
              select * from payment where merchant_id = $1 and payment_id = t.payment_id for no key update
          ) p
+         -- each names the one before, so that they are locked in this order
          cross join lateral (
-             select status, fence, takeovers from operation
-             where merchant_id = $1 and operation_id = t.operation_id for no key update
+             select status, fence, takeovers, psp_reference, idempotency_key from operation
+             where merchant_id = $1 and operation_id = t.operation_id and payment_id = p.payment_id
+             for no key update
          ) o
          left join lateral (
              select response_status, response_body from idempotency_key
-             where merchant_id = $1 and idempotency_key = t.idempotency_key and payment_id = t.payment_id
+             where merchant_id = $1 and idempotency_key = o.idempotency_key and payment_id = t.payment_id
              for no key update
          ) k on true
          cross join lateral (
@@ -106,6 +108,7 @@ pub(super) async fn lock_and_read(
             takeovers: row.takeovers,
             payment,
             version: row.version,
+            psp_reference: row.psp_reference,
             key: row.idempotency_key,
             splits,
             now: row.now,

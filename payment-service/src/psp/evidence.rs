@@ -69,7 +69,8 @@ impl Evidence {
     /// What this comes to for an operation that was to do what is `expected`.
     pub fn judge(&self, expected: &Expected) -> Judgement {
         if let Some(mismatch) = self.foreign(expected) {
-            return self.unknown(Why::Mismatch(mismatch));
+            // without the reference: the object is not this operation's, and may be another's
+            return Judgement::Said(Outcome::Unknown { reference: None, why: Why::Mismatch(mismatch) });
         }
         match &self.state {
             State::Succeeded => self.judge_money(expected, true),

@@ -93,6 +93,9 @@ async fn apply(
     };
     Ok(match recorded.effect {
         operation::Effect::LateSuccess => Err("its operation had ended without a charge".to_owned()),
+        operation::Effect::SecondCharge => {
+            Err("its operation was charged already, in another object".to_owned())
+        }
         operation::Effect::Now(_) | operation::Effect::Stale | operation::Effect::Superseded => Ok(()),
     })
 }

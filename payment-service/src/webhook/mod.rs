@@ -186,6 +186,7 @@ async fn record(
     Ok(match recorded.effect {
         Effect::Now(_) => Verdict::Applied(None),
         Effect::LateSuccess => Verdict::Applied(Some("a late success: see the break")),
+        Effect::SecondCharge => Verdict::Applied(Some("a second charge: see the break")),
         Effect::Stale | Effect::Superseded => Verdict::Stale(None),
     })
 }

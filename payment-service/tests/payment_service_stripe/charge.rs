@@ -215,10 +215,15 @@ async fn a_resend_that_is_refused_is_looked_into_unless_it_repeats_a_saved_answe
     assert_charged(&Shop::of(&psp).authorize().await);
     assert_eq!(psp.calls(), [CREATE, CREATE, SEARCH, RETRIEVE]);
 
-    let psp = ScriptedPsp::answering([refusal(), Reply::json(200, &found(&[]))]).await;
-    let resent = Shop { resent: true, ..Shop::of(&psp) };
-    assert_declined(&resent.authorize().await, "rejected", Some("account_invalid"));
-    assert_eq!(psp.calls(), [CREATE, SEARCH]);
+    // that nothing is found is no evidence: what is refused now may have been taken before
+    let card = || Reply::json(402, &error("card_error", "card_declined", None));
+    let missing = || Reply::json(404, &error("invalid_request_error", "resource_missing", None));
+    for refusal in [refusal(), card(), missing()] {
+        let psp = ScriptedPsp::answering([refusal, Reply::json(200, &found(&[]))]).await;
+        let resent = Shop { resent: true, ..Shop::of(&psp) };
+        assert_unknown(&resent.authorize().await, None, &Why::Refused);
+        assert_eq!(psp.calls(), [CREATE, SEARCH]);
+    }
 
     let psp =
         ScriptedPsp::answering([refusal(), Reply::json(401, &error("invalid_request_error", "", None))])

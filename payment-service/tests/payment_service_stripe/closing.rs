@@ -103,7 +103,7 @@ async fn an_object_of_another_operation_is_never_cancelled() {
     body["error"]["payment_intent"]["metadata"] = json!({});
     let psp = ScriptedPsp::answering([Reply::json(402, &body)]).await;
     let mismatch = Why::Mismatch(format!("no operation instead of {}", operation_id()));
-    assert_unknown(&Shop::of(&psp).authorize().await, Some("pi_1"), &mismatch);
+    assert_unknown(&Shop::of(&psp).authorize().await, None, &mismatch);
     assert_eq!(psp.calls(), [CREATE]);
 }
 

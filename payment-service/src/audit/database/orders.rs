@@ -27,12 +27,18 @@ pub(super) async fn one_live_payment(
 pub(super) async fn charged_once(db: &mut PgConnection, merchant: MerchantId) -> Result<Found, sqlx::Error> {
     let counted = sqlx::query_as!(
         Counted,
-        r#"with per_order as (
-             select p.order_id, count(*) as charges
+        r#"with charge as (
+             select p.order_id
              from operation o join payment p on p.merchant_id = $1 and p.payment_id = o.payment_id
              where o.merchant_id = $1 and o.kind = 'authorize' and o.status = 'succeeded'
                and p.status not in ('voided', 'expired')
-             group by p.order_id
+             union all
+             -- what the PSP took beside, until somebody has seen to it
+             select order_id from recon_break
+             where merchant_id = $1 and state = 'open' and kind in ('late_success', 'captured_twice')
+               and order_id is not null
+         ), per_order as (
+             select order_id, count(*) as charges from charge group by order_id
          ), offender as (select order_id as id from per_order where charges > 1)
          select (select count(*) from per_order) as "looked!", (select count(*) from offender) as "offending!",
                 array(select id from offender order by id limit 5) as "offenders!""#,

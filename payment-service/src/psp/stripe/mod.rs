@@ -140,10 +140,14 @@ impl Talk<'_> {
         };
         match answer {
             Answer::Given(judgement) => self.settle(judgement).await,
-            Answer::Rejected { decline, object: None } | Answer::Missing(decline)
+            // An answer without an object that is not the saved one of an earlier try tells of this try alone: Stripe
+            // checks account and parameters before it looks at the key.
+            Answer::Declined { object: None, .. }
+            | Answer::Rejected { object: None, .. }
+            | Answer::Missing(_)
                 if in_doubt && !replayed =>
             {
-                self.rejected_in_doubt(decline).await
+                self.look_up(Why::Refused).await
             }
             Answer::Declined { decline, object } | Answer::Rejected { decline, object } => {
                 self.declined(decline, object).await
@@ -163,22 +167,13 @@ impl Talk<'_> {
         }
     }
 
-    /// A resend was refused, and that is not the saved answer of an earlier try. The refusal is the evidence: within its
-    /// window, in which alone is resent, Stripe answers a key that it has executed with what it saved. The search can
-    /// only overrule it, as where the account changed in between; that it finds nothing adds nothing.
-    async fn rejected_in_doubt(&mut self, decline: Decline) -> Outcome {
-        match self.find(None).await {
-            Ok(found) => self.settle(found).await,
-            Err(Outcome::Unknown { reference: None, why: Why::Absent }) => self.declined(decline, None).await,
-            Err(outcome) => outcome,
-        }
-    }
-
     /// What became of a charge whose answer cannot be had; `why` not.
     async fn look_up(&mut self, why: Why) -> Outcome {
         match self.find(None).await {
             Ok(found) => self.settle(found).await,
-            Err(Outcome::Unknown { reference: None, why: Why::Absent }) if why != Why::KeyConflict => {
+            Err(Outcome::Unknown { reference: None, why: Why::Absent })
+                if !matches!(why, Why::KeyConflict | Why::Refused) =>
+            {
                 unknown(Why::Absent)
             }
             Err(Outcome::Unknown { reference: None, .. }) => unknown(why),
