@@ -97,3 +97,39 @@ async fn a_key_that_comes_back_with_another_request_moves_nothing_and_is_told_wh
     assert_eq!(rival.json()["payment_id"], first.json()["payment_id"]);
     assert_eq!(world.charges().await.len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_was_answered_is_answered_so_again_though_it_would_be_refused_now() {
+    let world = World::new(&[]);
+    let client = &world.stage.client;
+    let first = client.pay("k", &order("order-1", 1000)).await.unwrap();
+    assert_eq!(first.status, 201, "{}", first.body);
+
+    // a merchant with two accounts has to say which
+    let another =
+        ["psp-account", "create", "--merchant", &world.stage.shop.merchant_id, "--psp", "stripe", "--name"];
+    let rest =
+        ["another", "--base-url", "http://127.0.0.1:9", "--api-secret-env", "S", "--webhook-secret-env", "S"];
+    let command =
+        world.stage.installation.command(another.into_iter().chain(rest)).env("S", "sk_test_another");
+    tokio::task::block_in_place(|| command.run()).unwrap_or_else(|error| panic!("{}", error.chain()));
+    let mut tries = 0;
+    world
+        .eventually("the service has heard of the other account", async || {
+            tries += 1;
+            let told =
+                client.pay(&format!("fresh-{tries}"), &order(&format!("fresh-{tries}"), 1000)).await.unwrap();
+            told.problem().as_deref() == Some("psp_account_required")
+        })
+        .await;
+
+    let again = client.pay("k", &order("order-1", 1000)).await.unwrap();
+    assert_eq!((again.status, &again.body, again.replayed), (201, &first.body, true));
+    let other = client.pay("k", &order("order-1", 1001)).await.unwrap();
+    assert_eq!(
+        (other.status, other.problem().as_deref()),
+        (422, Some("idempotency_key_reused")),
+        "{}",
+        other.body
+    );
+}

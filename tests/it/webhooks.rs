@@ -3,6 +3,9 @@
 use serde_json::{Value, json};
 use tests::shop::Balance;
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
 use crate::world::{World, charge_fault, order};
 
 /// The order of a seller of its own.
@@ -86,4 +89,97 @@ async fn a_webhook_that_is_not_the_psp_s_is_refused_and_changes_nothing() {
         assert_eq!(request.send().await.unwrap().status().as_u16(), 401, "{signature:?}");
     }
     assert_eq!(world.count("select count(*) from webhook_event").await, 0);
+}
+
+/// Sends `body` as the PSP would, signed; answers the status.
+async fn deliver(world: &World, body: &[u8]) -> u16 {
+    let shop = &world.stage.shop;
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let mut mac = Hmac::<Sha256>::new_from_slice(shop.webhook_secret.as_bytes()).unwrap();
+    mac.update(format!("{now}.").as_bytes());
+    mac.update(body);
+    let signature = format!("t={now},v1={}", hex::encode(mac.finalize().into_bytes()));
+    let url = format!("http://{}/v1/webhooks/{}", world.stage.service_address(), shop.psp_account_id);
+    let request = tests::http::client().unwrap().post(url).header("stripe-signature", signature);
+    request.body(body.to_vec()).send().await.unwrap().status().as_u16()
+}
+
+async fn inbox(world: &World) -> Vec<(String, String)> {
+    sqlx::query_as("select event_id, status from webhook_event order by event_id")
+        .fetch_all(&mut world.database().await)
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_the_psp_has_signed_is_kept_also_when_it_cannot_be_read() {
+    let world = World::new(&[]);
+    let event = |id: &str, object: Value| {
+        json!({"id": id, "object": "event", "type": "payment_intent.succeeded", "created": 1, "livemode": false,
+               "data": {"object": object}})
+        .to_string()
+    };
+    let odd =
+        event("evt_odd", json!({"id": "pi_1", "object": "payment_intent", "status": "as never before"}));
+    for body in [odd.as_bytes(), odd.as_bytes(), b"no json \xff", br#"{"id": "evt_nul", "note": "a\u0000b"}"#]
+    {
+        assert_eq!(deliver(&world, body).await, 200);
+    }
+    let kept = inbox(&world).await;
+    let ids: Vec<&str> = kept.iter().map(|(id, _)| id.as_str()).collect();
+    assert!(
+        matches!(ids[..], ["evt_nul", "evt_odd", unnamed] if unnamed.starts_with("unnamed-")),
+        "{kept:?}"
+    );
+    assert!(kept.iter().all(|(_, status)| status == "quarantined"), "{kept:?}");
+
+    let secret_in_it = json!({"id": "evt_card", "object": "event", "type": "charge.updated", "created": 1, "livemode": false,
+                              "data": {"object": {"note": "4242 4242 4242 4242"}}});
+    assert_eq!(deliver(&world, secret_in_it.to_string().as_bytes()).await, 200);
+    assert_eq!(
+        world.count("select count(*) from webhook_event where payload::text ~ '4242'").await,
+        0,
+        "no card number gets into a row"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_of_the_other_mode_or_contradicts_its_operation_is_for_a_person_and_charges_nothing() {
+    let world = World::new(&[]);
+    let told = world.stage.client.pay("k", &order("order-1", 1000)).await.unwrap();
+    assert_eq!(told.status, 201, "{}", told.body);
+    let operation: String = sqlx::query_scalar("select operation_id::text from operation")
+        .fetch_one(&mut world.database().await)
+        .await
+        .unwrap();
+    let event = |id: &str, livemode: bool, reference: &str, amount: i64| {
+        json!({"id": id, "object": "event", "type": "payment_intent.succeeded", "created": 1, "livemode": livemode,
+               "data": {"object": {"id": reference, "object": "payment_intent", "status": "succeeded", "amount": amount,
+                                   "amount_received": amount, "currency": "eur",
+                                   "metadata": {"payonce_operation": operation}}}})
+        .to_string()
+    };
+    assert_eq!(deliver(&world, event("evt_live", true, "pi_x", 1000).as_bytes()).await, 200);
+    assert_eq!(deliver(&world, event("evt_other", false, "pi_x", 1).as_bytes()).await, 200);
+    assert_eq!(deliver(&world, event("evt_second", false, "pi_x", 1000).as_bytes()).await, 200);
+    world.quiet().await;
+    let status = |id: &str, status: &str| (id.to_owned(), status.to_owned());
+    assert_eq!(
+        inbox(&world).await,
+        [
+            status("evt_live", "quarantined"),
+            status("evt_other", "quarantined"),
+            status("evt_second", "applied")
+        ]
+    );
+    assert_eq!(
+        world
+            .count(
+                "select count(*) from recon_break where kind = 'captured_twice' and psp_reference = 'pi_x'"
+            )
+            .await,
+        1,
+        "a second charge is never dropped"
+    );
+    assert_eq!(world.count("select count(*) from ledger_transaction").await, 1);
 }

@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use crate::idempotency::{Fingerprint, IdempotencyKey};
 use crate::merchant::PspAccount;
 use crate::operation::{self, By, Claim, Claimed, Finding, Recorded, Recording};
 use crate::payment::NewPayment;
@@ -171,6 +172,20 @@ impl Engine {
         answer.await.unwrap_or(Err(PayError::Interrupted))
     }
 
+    /// What a request with this key was answered before; none where the key is new. Claims and sends nothing.
+    ///
+    /// # Errors
+    /// When Postgres fails.
+    pub async fn earlier(
+        &self,
+        merchant: MerchantId,
+        key: &IdempotencyKey,
+        fingerprint: &Fingerprint,
+    ) -> Result<Option<Answer>, PayError> {
+        let earlier = operation::earlier(&self.0.pool, merchant, key, fingerprint).await;
+        Ok(earlier.map_err(|error| PayError::Failed(Arc::new(error)))?.map(answer_to))
+    }
+
     /// No new work is taken; waits until what is under way has ended, at most `grace`. Answers whether it has.
     pub async fn drain(&self, grace: Duration) -> bool {
         self.0.in_flight.close();
@@ -254,17 +269,19 @@ impl Engine {
             attempts: exchange.attempts,
             attempt_fence: fence,
         };
-        let recorded = self.record_surely(merchant, recording, until).await?;
+        let recorded = self.record_surely(merchant, recording, until, Finding::Answer).await?;
         recorded.answer.map(|(status, body)| Answer::Final { status, body, replayed: false })
     }
 
     /// Records, again and again while the database is away and the operation is still ours. None when it could not be
-    /// done: the resolver takes the operation over then.
+    /// done: the resolver takes the operation over then. `finding` makes one of the doubt that an answer about another
+    /// operation's object leaves.
     async fn record_surely(
         &self,
         merchant: MerchantId,
         mut recording: Recording,
         until: Instant,
+        finding: impl Fn(Outcome) -> Finding,
     ) -> Option<Recorded> {
         let mut pause = Duration::from_millis(50);
         loop {
@@ -276,7 +293,7 @@ impl Engine {
             if error.is_foreign_reference() {
                 tracing::error!(%operation_id, "the PSP answered with an object of another operation");
                 let why = Why::Mismatch("the PSP's object is another operation's".to_owned());
-                recording.finding = Finding::Answer(Outcome::Unknown { reference: None, why });
+                recording.finding = finding(Outcome::Unknown { reference: None, why });
                 continue;
             }
             if Instant::now() + pause >= until {

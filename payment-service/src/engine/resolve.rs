@@ -34,15 +34,10 @@ enum Step {
     Inquire,
     /// Wait for a webhook or a settlement line.
     Wait,
-    /// Ask a person.
-    GiveUp,
 }
 
 fn next_step(taken: &Taken, idempotency: Idempotency, settings: &Settings) -> Step {
     let age = taken.now - taken.first_sent_at;
-    if taken.status == OperationStatus::Unknown && age > settings.review_after {
-        return Step::GiveUp;
-    }
     if taken.psp_reference.is_some() {
         return Step::Inquire;
     }
@@ -97,27 +92,28 @@ impl Engine {
         until: Instant,
     ) -> bool {
         let step = next_step(taken, self.0.connectors.idempotency(account.psp), &self.0.settings);
-        let (finding, attempts) = match step {
-            Step::GiveUp => (Finding::GiveUp { reason: "no_evidence".to_owned() }, Vec::new()),
-            Step::Wait => {
-                let outcome = PspOutcome::Unknown { reference: None, why: Why::NoAnswer };
-                (Finding::Answer(outcome), Vec::new())
-            }
+        let (outcome, attempts) = match step {
+            Step::Wait => (PspOutcome::Unknown { reference: None, why: Why::NoAnswer }, Vec::new()),
             Step::Resend | Step::Inquire => {
                 let exchange = self.ask(account, taken, step, until).await;
-                (finding_of(exchange.outcome, taken), exchange.attempts)
+                (exchange.outcome, exchange.attempts)
             }
         };
+        let finding = |outcome| finding_of(outcome, taken, &self.0.settings);
         let recording = Recording {
             operation_id: taken.operation_id,
             by: By::Owner { fence: taken.fence },
-            finding,
+            finding: finding(outcome),
             attempts,
             attempt_fence: taken.fence,
         };
-        let recorded = self.record_surely(merchant, recording, until).await;
+        let recorded = self.record_surely(merchant, recording, until, finding).await;
         let effect = recorded.map(|recorded| recorded.effect);
-        tracing::info!(operation_id = %taken.operation_id, ?step, ?effect, "looked into an operation");
+        if effect == Some(Effect::Now(OperationStatus::NeedsReview)) {
+            tracing::error!(operation_id = %taken.operation_id, payment_id = %taken.payment_id, "needs a person: nobody can tell what became of it");
+        } else {
+            tracing::info!(operation_id = %taken.operation_id, ?step, ?effect, "looked into an operation");
+        }
         matches!(effect, Some(Effect::Now(status)) if !status.is_open())
     }
 
@@ -143,13 +139,19 @@ impl Engine {
     }
 }
 
-/// A PSP's object that keeps contradicting its operation is for a person.
-fn finding_of(outcome: PspOutcome, taken: &Taken) -> Finding {
+/// What is still unknown after it was asked for once more is for a person when it has been so for too long, or when the
+/// PSP's object keeps contradicting its operation.
+fn finding_of(outcome: PspOutcome, taken: &Taken, settings: &Settings) -> Finding {
+    let was_unknown = taken.status == OperationStatus::Unknown;
+    let is_old = taken.now - taken.first_sent_at > settings.review_after;
     match outcome {
         PspOutcome::Unknown { why: Why::Mismatch(what), .. }
-            if taken.status == OperationStatus::Unknown && taken.takeovers >= MISMATCH_LOOKS =>
+            if was_unknown && (is_old || taken.takeovers >= MISMATCH_LOOKS) =>
         {
             Finding::GiveUp { reason: format!("mismatch: {what}") }
+        }
+        PspOutcome::Unknown { .. } | PspOutcome::NotSent { .. } if was_unknown && is_old => {
+            Finding::GiveUp { reason: "no_evidence".to_owned() }
         }
         outcome => Finding::Answer(outcome),
     }
@@ -200,11 +202,34 @@ mod tests {
         check(Unknown, hours(22), None, NATIVE, Step::Resend);
         check(Unknown, hours(23) - Duration::from_secs(19), None, NATIVE, Step::Inquire);
         check(Unknown, hours(71), None, NATIVE, Step::Inquire);
-        check(Unknown, hours(73), None, NATIVE, Step::GiveUp);
+        check(Unknown, hours(73), None, NATIVE, Step::Inquire);
         check(Sending, hours(73), None, NATIVE, Step::Inquire);
         check(RequiresAction, hours(73), Some("pi_1"), NATIVE, Step::Inquire);
         check(Unknown, hours(0), Some("pi_1"), NATIVE, Step::Inquire);
         check(Sending, hours(0), None, Idempotency::Lookup, Step::Inquire);
         check(Sending, hours(0), None, Idempotency::None, Step::Wait);
+    }
+
+    #[test]
+    fn a_person_is_asked_only_when_asking_the_psp_has_not_helped() {
+        let settings = Settings::default();
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
+        let gives_up = |why: Why, status, age| {
+            let outcome = PspOutcome::Unknown { reference: None, why };
+            matches!(finding_of(outcome, &taken(status, age, None), &settings), Finding::GiveUp { .. })
+        };
+        use OperationStatus::{RequiresAction, Sending, Unknown};
+        assert!(gives_up(Why::Absent, Unknown, hours(73)));
+        assert!(!gives_up(Why::Absent, Unknown, hours(71)));
+        assert!(!gives_up(Why::Absent, Sending, hours(73)), "it has not been asked about as unknown yet");
+        assert!(!gives_up(Why::NoAnswer, RequiresAction, hours(73)));
+        let contradiction = || Why::Mismatch("1 instead of 2".to_owned());
+        assert!(!gives_up(contradiction(), Unknown, hours(1)), "its third look is to come");
+        let third = Taken { takeovers: 3, ..taken(Unknown, hours(1), None) };
+        let outcome = PspOutcome::Unknown { reference: None, why: contradiction() };
+        assert!(matches!(finding_of(outcome, &third, &settings), Finding::GiveUp { .. }));
+        let decline = crate::psp::Decline { code: "rejected", decline_code: None, message: String::new() };
+        let ended = PspOutcome::Declined { reference: None, decline };
+        assert!(matches!(finding_of(ended, &taken(Unknown, hours(99), None), &settings), Finding::Answer(_)));
     }
 }

@@ -131,8 +131,15 @@ pub(super) async fn create(
     ApiJson(body): ApiJson<CreatePayment>,
 ) -> Result<Response, Problem> {
     let fingerprint = fingerprint(&body);
-    let account = state.directory.psp_account(caller.merchant_id, body.psp_account_id).await?;
-    let payment = check(body, &account)?;
+    let merchant_id = caller.merchant_id;
+    let (account, payment) = match prepare(&state, merchant_id, body).await {
+        Ok(prepared) => prepared,
+        // What is refused now may have been taken before something changed here: then it was answered, or will be.
+        Err(refusal) => {
+            let earlier = state.engine.earlier(merchant_id, &key, &fingerprint).await?;
+            return respond(&state, merchant_id, earlier.ok_or(refusal)?).await;
+        }
+    };
     let claim = Claim {
         key,
         fingerprint,
@@ -140,9 +147,19 @@ pub(super) async fn create(
         lease: state.engine.lease(),
         request_id: request_id::current(|id| id.cloned()),
     };
-    let merchant_id = caller.merchant_id;
     let answer = state.engine.pay(Request { merchant_id, account, claim }).await?;
     respond(&state, merchant_id, answer).await
+}
+
+/// Where to charge a payment, and the payment; or why it is refused.
+async fn prepare(
+    state: &AppState,
+    merchant: money::MerchantId,
+    body: CreatePayment,
+) -> Result<(Arc<PspAccount>, NewPayment), Problem> {
+    let account = state.directory.psp_account(merchant, body.psp_account_id).await?;
+    let payment = check(body, &account)?;
+    Ok((account, payment))
 }
 
 async fn respond(state: &AppState, merchant: money::MerchantId, answer: Answer) -> Result<Response, Problem> {

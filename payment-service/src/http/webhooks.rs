@@ -44,7 +44,6 @@ impl From<ReceiveError> for Problem {
     fn from(error: ReceiveError) -> Self {
         match error {
             ReceiveError::Signature(_) => Self::new(Code::WebhookSignatureInvalid),
-            ReceiveError::Body(error) => Self::new(Code::MalformedRequest).detail(error.to_string()),
             ReceiveError::Database(error) => error.into(),
         }
     }

@@ -90,6 +90,19 @@ pub async fn claim(pool: &PgPool, merchant: MerchantId, claims: &[Claim]) -> Res
     Ok(claims.iter().map_while(answer).collect())
 }
 
+/// What a request with this key was answered, or whether it is another one's; none where the key is new. Changes nothing.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn earlier(
+    pool: &PgPool,
+    merchant: MerchantId,
+    key: &IdempotencyKey,
+    fingerprint: &Fingerprint,
+) -> Result<Option<Claimed>, Error> {
+    repo::read_earlier(pool, merchant, key, fingerprint, None).await
+}
+
 fn fresh(merchant: MerchantId, claim: &Claim, ordinal: i32) -> Claimed {
     Claimed::Fresh { operation_id: authorize_id(merchant, &claim.payment.order_id, ordinal), fence: 1 }
 }
@@ -120,7 +133,10 @@ pub async fn claim_in_tx(
         *result = Some(if inserted.has_key(claim.payment.payment_id) {
             repo::refuse_taken_order(tx, merchant, claim).await?
         } else {
-            repo::read_earlier(tx, merchant, claim).await?
+            let own = Some(&*claim.payment);
+            let earlier =
+                repo::read_earlier(&mut **tx, merchant, &claim.key, &claim.fingerprint, own).await?;
+            earlier.unwrap_or(Claimed::Again)
         });
     }
     Ok(results.into_iter().flatten().collect())

@@ -4,13 +4,15 @@
 use std::collections::{HashMap, HashSet};
 
 use money::{MerchantId, PaymentId};
-use sqlx::{PgPool, PgTransaction};
+use sqlx::{PgExecutor, PgPool, PgTransaction};
 use uuid::Uuid;
 
 use super::claim::{Claim, Claimed};
 use super::{Error, authorize_id};
 use crate::http::stored;
+use crate::idempotency::{Fingerprint, IdempotencyKey};
 use crate::outbox;
+use crate::payment::NewPayment;
 
 /// What claims hold, column by column, as `unnest` takes them.
 #[derive(Default)]
@@ -335,12 +337,14 @@ pub(super) async fn refuse_taken_order(
     Ok(Claimed::OrderTaken { status, body })
 }
 
-/// The key was there: who has it, and with what answer.
+/// Who has a key, and with what answer; `own` is the payment that we may have claimed with it. None where nobody has it.
 pub(super) async fn read_earlier(
-    tx: &mut PgTransaction<'_>,
+    db: impl PgExecutor<'_>,
     merchant: MerchantId,
-    claim: &Claim,
-) -> Result<Claimed, Error> {
+    key: &IdempotencyKey,
+    fingerprint: &Fingerprint,
+    own: Option<&NewPayment>,
+) -> Result<Option<Claimed>, Error> {
     let row = sqlx::query!(
         r#"select k.fingerprint, k.payment_id as "payment_id: PaymentId", k.response_status, k.response_body,
                 p.ordinal as "ordinal?", o.fence as "fence?"
@@ -354,24 +358,24 @@ pub(super) async fn read_earlier(
          ) o on true
          where k.merchant_id = $1 and k.idempotency_key = $2"#,
         merchant.as_uuid(),
-        claim.key.as_str(),
+        key.as_str(),
     )
-    .fetch_optional(&mut **tx)
+    .fetch_optional(db)
     .await?;
-    let Some(row) = row else { return Ok(Claimed::Again) };
-    if let Some(field) = claim.fingerprint.first_difference(&row.fingerprint) {
-        return Ok(Claimed::OtherRequest { field });
+    let Some(row) = row else { return Ok(None) };
+    if let Some(field) = fingerprint.first_difference(&row.fingerprint) {
+        return Ok(Some(Claimed::OtherRequest { field }));
     }
-    Ok(match (row.response_status, row.response_body) {
+    let own = own.filter(|own| own.payment_id == row.payment_id);
+    Ok(Some(match (row.response_status, row.response_body) {
         (Some(202), _) => Claimed::Accepted { payment_id: row.payment_id },
         (Some(status), Some(body)) => Claimed::Replay { status: status.cast_unsigned(), body },
         // Our own claim, whose commit we were not told of. If somebody has taken it over since, it is theirs.
-        _ => match (row.payment_id == claim.payment.payment_id, row.ordinal, row.fence) {
-            (true, Some(ordinal), Some(1)) => Claimed::Fresh {
-                operation_id: authorize_id(merchant, &claim.payment.order_id, ordinal),
-                fence: 1,
-            },
+        _ => match (own, row.ordinal, row.fence) {
+            (Some(own), Some(ordinal), Some(1)) => {
+                Claimed::Fresh { operation_id: authorize_id(merchant, &own.order_id, ordinal), fence: 1 }
+            }
             _ => Claimed::InFlight,
         },
-    })
+    }))
 }

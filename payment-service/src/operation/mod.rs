@@ -19,7 +19,7 @@ use sqlx::PgPool;
 use time::OffsetDateTime;
 
 use crate::psp::{CaptureMethod, Expected, PspReference};
-pub use claim::{Claim, Claimed, claim, claim_in_tx};
+pub use claim::{Claim, Claimed, claim, claim_in_tx, earlier};
 pub use record::{By, Effect, Finding, Recorded, Recording, record_in_tx};
 pub use state::{IllegalTransition, OperationEvent, OperationStatus};
 

@@ -296,7 +296,7 @@ impl<'a> Attempts<'a> {
     fn add(&mut self, item: &'a Decided<'a>) {
         for attempt in &item.recording.attempts {
             self.operations.push(item.known.operation_id.as_uuid());
-            self.ids.push(money::AttemptId::new().as_uuid());
+            self.ids.push(attempt.attempt_id.as_uuid());
             self.fences.push(item.recording.attempt_fence);
             self.actions.push(attempt.action.as_str());
             self.sent.push(attempt.sent_at);
@@ -381,6 +381,7 @@ pub(super) async fn write(
              select $1, a.* from unnest($31::uuid[], $32::uuid[], $33::bigint[], $34::text[], $35::timestamptz[],
                                         $36::timestamptz[], $37::text[], $38::smallint[], $39::text[], $40::text[],
                                         $41::text[]) as a
+             on conflict do nothing
          )
          select (select count(*) from op) as "operations!", (select count(*) from pay) as "payments!",
                 (select count(*) from split) as "splits!""#,

@@ -1,3 +1,4 @@
+use money::AttemptId;
 use time::OffsetDateTime;
 
 use super::{Outcome, PspReference};
@@ -14,6 +15,8 @@ pub struct Exchange {
 /// One HTTP try, as evidence. Says what that try showed, which may differ from what the whole call came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
+    /// Its own id, so that it is kept once however often it is recorded.
+    pub attempt_id: AttemptId,
     /// What was asked.
     pub action: Action,
     /// Just before the first byte could leave.

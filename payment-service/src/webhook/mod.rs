@@ -1,8 +1,10 @@
 //! The inbox of the PSPs' webhooks: an event is committed before it is acknowledged, and applied afterwards, in a
 //! transaction of its own, by whoever gets to it.
 
+mod arrival;
 mod repo;
 
+use arrival::Arrival;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use money::{MerchantId, OperationId};
 use sqlx::PgPool;
@@ -25,9 +27,6 @@ pub enum ReceiveError {
     /// It does not carry the account's signature, or not for this moment.
     #[error("the webhook's signature is not valid")]
     Signature(#[from] psp::SignatureError),
-    /// It is signed, and no event that can be read.
-    #[error("the webhook's body is no event")]
-    Body(#[from] psp::EventError),
     /// Postgres failed; the PSP will deliver it again.
     #[error("webhook: the database failed")]
     Database(#[from] sqlx::Error),
@@ -55,14 +54,17 @@ enum Verdict {
     Ignored,
     /// It is about nothing we know, yet.
     Parked,
+    /// It names no operation of ours, and nothing that we know: of somebody else who uses the account, so far.
+    Foreign,
     /// It is for a person.
     Quarantined(String),
 }
 
-/// Verifies a webhook and commits it to the inbox. Answers whether it is new; a repeat changes nothing.
+/// Verifies a webhook and commits it to the inbox: what the PSP has signed is kept, also where it cannot be read, for a
+/// person. Answers whether it is new; a repeat changes nothing.
 ///
 /// # Errors
-/// When it is not genuine, unreadable, or could not be committed.
+/// When it is not genuine, or could not be committed.
 pub async fn receive(
     pool: &PgPool,
     account: &PspAccount,
@@ -71,8 +73,15 @@ pub async fn receive(
     now: OffsetDateTime,
 ) -> Result<bool, ReceiveError> {
     psp::verify_webhook(&account.account, signature, raw_body, now)?;
-    let event = psp::parse_event(account.account.psp, raw_body)?;
-    Ok(repo::insert(pool, account.merchant_id, account.psp_account_id, &event, raw_body).await?)
+    let arrival = Arrival::of(account.account.psp, raw_body, now);
+    if let Err(problem) = &arrival.event {
+        tracing::warn!(
+            event_id = arrival.event_id,
+            problem,
+            "a signed webhook cannot be read: it is kept for a person"
+        );
+    }
+    Ok(repo::insert(pool, account.merchant_id, account.psp_account_id, &arrival).await?)
 }
 
 /// Merchants that have events to apply.
@@ -132,14 +141,12 @@ async fn apply(
     let Subject::Payment(evidence) = event.subject else {
         return Ok(Verdict::Ignored);
     };
+    let reference = evidence.reference.as_str();
     let operation_id = match evidence.operation_id {
         Some(id) => Some(id),
-        None => {
-            operation::find_by_reference(pool, merchant, row.psp_account_id, evidence.reference.as_str())
-                .await?
-        }
+        None => operation::find_by_reference(pool, merchant, row.psp_account_id, reference).await?,
     };
-    let Some(operation_id) = operation_id else { return Ok(Verdict::Parked) };
+    let Some(operation_id) = operation_id else { return Ok(Verdict::Foreign) };
     let Some(expected) = operation::expected(pool, merchant, row.psp_account_id, operation_id).await? else {
         return Ok(Verdict::Parked);
     };

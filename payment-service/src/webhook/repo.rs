@@ -2,8 +2,8 @@ use money::{MerchantId, OperationId, PspAccountId};
 use serde_json::Value;
 use sqlx::PgPool;
 
+use super::arrival::Arrival;
 use super::{Verdict, subject_of};
-use crate::psp::Event;
 
 /// An event that was taken from the inbox, for a while.
 pub(super) struct Row {
@@ -18,29 +18,34 @@ pub(super) struct Row {
 /// An event that fails more often is for a person.
 const TRIES: i32 = 30;
 
+/// An event that names no operation of ours is let go after about four minutes: the PSP may tell of an object before it
+/// answers the request that made it, but not for longer than a request takes.
+const FOREIGN_TRIES: i32 = 8;
+
 pub(super) async fn insert(
     pool: &PgPool,
     merchant: MerchantId,
     account: PspAccountId,
-    event: &Event,
-    raw_body: &[u8],
+    arrival: &Arrival,
 ) -> Result<bool, sqlx::Error> {
-    let (reference, operation_id) = subject_of(event);
-    let payload: Value =
-        serde_json::from_slice(raw_body).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let (reference, operation_id) = arrival.event.as_ref().map_or((None, None), subject_of);
+    let problem = arrival.event.as_ref().err();
     let inserted = sqlx::query!(
         "insert into webhook_event (merchant_id, psp_account_id, event_id, type, psp_reference, operation_id,
-                                    psp_created_at, received_at, payload, status, due_at)
-         values ($1, $2, $3, $4, $5, $6, $7, now(), $8, 'pending', now())
+                                    psp_created_at, received_at, payload, status, detail, due_at, settled_at)
+         select $1, $2, $3, $4, $5, $6, $7, now(), $8,
+                case when $9::text is null then 'pending' else 'quarantined' end, $9,
+                case when $9::text is null then now() end, case when $9::text is not null then now() end
          on conflict (merchant_id, psp_account_id, event_id) do nothing",
         merchant.as_uuid(),
         account.as_uuid(),
-        event.event_id,
-        event.kind,
+        arrival.event_id,
+        arrival.kind,
         reference,
         operation_id.map(OperationId::as_uuid),
-        event.created_at,
-        payload,
+        arrival.created_at,
+        arrival.payload,
+        problem,
     )
     .execute(pool)
     .await?;
@@ -100,19 +105,25 @@ pub(super) async fn settle(
             return wait(pool, merchant, row, "parked", "about nothing known").await;
         }
         Verdict::Parked => ("quarantined", Some("about nothing known")),
+        Verdict::Foreign if row.tries < FOREIGN_TRIES => {
+            return wait(pool, merchant, row, "parked", "about nothing known").await;
+        }
+        Verdict::Foreign => ("ignored", Some("of a payment that is not ours")),
         Verdict::Applied(detail) => ("applied", *detail),
         Verdict::Stale(detail) => ("stale", *detail),
         Verdict::Ignored => ("ignored", None),
         Verdict::Quarantined(detail) => ("quarantined", Some(detail.as_str())),
     };
     sqlx::query!(
+        // unless it took longer than the event was ours, and somebody else has it now
         "update webhook_event set status = $4, detail = $5, due_at = null, settled_at = now()
-         where merchant_id = $1 and psp_account_id = $2 and event_id = $3",
+         where merchant_id = $1 and psp_account_id = $2 and event_id = $3 and tries = $6 and due_at is not null",
         merchant.as_uuid(),
         row.psp_account_id.as_uuid(),
         row.event_id,
         status,
         detail,
+        row.tries,
     )
     .execute(pool)
     .await?;
@@ -142,13 +153,14 @@ async fn wait(
     let wait_s = 1_i64 << row.tries.clamp(0, 11);
     sqlx::query!(
         "update webhook_event set status = $4, detail = $5, due_at = now() + least($6::bigint, 3600) * interval '1 second'
-         where merchant_id = $1 and psp_account_id = $2 and event_id = $3",
+         where merchant_id = $1 and psp_account_id = $2 and event_id = $3 and tries = $7 and due_at is not null",
         merchant.as_uuid(),
         row.psp_account_id.as_uuid(),
         row.event_id,
         status,
         detail,
         wait_s,
+        row.tries,
     )
     .execute(pool)
     .await?;

@@ -216,6 +216,7 @@ fn attempt(outcome: &Outcome) -> Attempt {
     };
     let now = OffsetDateTime::now_utc();
     Attempt {
+        attempt_id: money::AttemptId::new(),
         action: Action::Authorize,
         sent_at: now,
         answered_at: now,

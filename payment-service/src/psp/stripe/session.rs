@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use money::AttemptId;
 use reqwest::Request;
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
@@ -76,6 +77,7 @@ impl Session<'_> {
             started.checked_add(self.settings.try_timeout).map_or(self.until, |end| end.min(self.until));
         let mut reading = read(self.transport.send(request, until).await);
         self.attempts.push(Attempt {
+            attempt_id: AttemptId::new(),
             action,
             sent_at,
             // the wall clock may have been set back meanwhile
