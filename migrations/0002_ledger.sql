@@ -87,7 +87,9 @@ create table ledger_balance_delta (
 -- Re-sums every transaction that a statement touched, and refuses entries for a transaction that was not made in
 -- the same database transaction: an old transaction cannot grow, not even by a balanced pair.
 -- Sequential scans are off because the plan is kept for a session's life and the table may be empty when it is made.
-create function ledger_entry_balanced() returns trigger language plpgsql set enable_seqscan = off as $$
+-- Temporary tables are looked for last: one of the same name would hide what is to be summed.
+create function ledger_entry_balanced() returns trigger language plpgsql
+    set enable_seqscan = off set search_path = pg_catalog, public, pg_temp as $$
 declare
     offender uuid;
 begin
@@ -135,3 +137,23 @@ create trigger ledger_transaction_append_only before update or delete or truncat
     for each statement execute function append_only();
 create trigger ledger_account_append_only before update or delete or truncate on ledger_account
     for each statement execute function append_only();
+
+-- Which database transaction made a transaction, and when, is nobody's to say: an old one could grow otherwise.
+create function ledger_transaction_stamped() returns trigger language plpgsql as $$
+begin
+    new.xact_id := pg_current_xact_id();
+    new.recorded_at := now();
+    return new;
+end $$;
+create trigger ledger_transaction_stamped before insert on ledger_transaction
+    for each row execute function ledger_transaction_stamped();
+
+-- Only the number of a balance changes: a floor could be taken away otherwise.
+create function ledger_balance_fixed() returns trigger language plpgsql as $$
+begin
+    raise exception 'only the number of a balance changes: % refused', tg_op
+        using errcode = 'restrict_violation', constraint = 'ledger_balance_fixed', table = 'ledger_balance';
+end $$;
+create trigger ledger_balance_fixed
+    before update of merchant_id, account_id, normal_side, floored or delete or truncate on ledger_balance
+    for each statement execute function ledger_balance_fixed();

@@ -102,7 +102,8 @@ create trigger settlement_line_append_only before update or truncate on settleme
     for each statement execute function append_only();
 
 -- Lines belong to a chunk of their file and account. One look per statement: a foreign key would look once per line.
-create function settlement_line_in_chunk() returns trigger language plpgsql set enable_seqscan = off as $$
+create function settlement_line_in_chunk() returns trigger language plpgsql
+    set enable_seqscan = off set search_path = pg_catalog, public, pg_temp as $$
 begin
     perform 1
     from (select merchant_id, file_id, chunk_no, psp_account_id, min(line_no) as first_line, max(line_no) as last_line
@@ -215,7 +216,8 @@ create unique index recon_match_operation_once on recon_match (merchant_id, oper
 
 -- Matches are of lines that exist. One statement for all, each line by its key: a foreign key would be one for each match.
 create function recon_match_of_line() returns trigger language plpgsql
-    set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+    set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+    set search_path = pg_catalog, public, pg_temp as $$
 begin
     if exists (
         select 1 from new_match n where not exists (
@@ -279,7 +281,8 @@ create index recon_break_operation on recon_break (merchant_id, operation_id) wh
 
 -- A file whose reading broke off may be dropped, with its chunks, lines and duplicates, of which nothing was booked. What
 -- was read is kept.
-create function settlement_kept() returns trigger language plpgsql as $$
+create function settlement_kept() returns trigger language plpgsql
+    set search_path = pg_catalog, public, pg_temp as $$
 begin
     perform 1
     from (select distinct merchant_id, file_id from old_row) o

@@ -191,6 +191,29 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "ledger_balance_floor",
     ),
     (
+        "one leg, behind a temporary table of the same name",
+        "select book(101); create temp table ledger_entry (like public.ledger_entry) on commit drop;
+         insert into public.ledger_entry values (id(1), id(101), 0, id(10), 'EUR', 5)",
+        "ledger_transaction_zero_sum",
+    ),
+    (
+        "an old transaction that claims to be of the next database transaction",
+        "insert into ledger_transaction
+             (merchant_id, transaction_id, source_type, source_id, kind, effective_date, xact_id)
+         values (id(1), id(101), 'operation', id(101), 'capture', '2026-03-01',
+                 (pg_current_xact_id()::text::bigint + 1)::text::xid8);
+         commit; begin; select pg_current_xact_id();
+         insert into ledger_entry
+         values (id(1), id(101), 0, id(10), 'EUR', 5), (id(1), id(101), 1, id(11), 'EUR', -5)",
+        "ledger_entry_same_transaction",
+    ),
+    (
+        "a floor taken away",
+        "update ledger_balance set floored = false where account_id = id(11)",
+        "ledger_balance_fixed",
+    ),
+    ("a balance deleted", "delete from ledger_balance where account_id = id(11)", "ledger_balance_fixed"),
+    (
         "a delta twice",
         "insert into ledger_balance_delta (merchant_id, delta_id, account_id, amount)
          values (id(1), id(1), id(10), 1)",
@@ -237,6 +260,7 @@ async fn every_constraint_of_the_ledger_is_tripped_above(pool: PgPool) {
     );
     named.extend(["ledger_transaction_zero_sum", "ledger_entry_same_transaction"]);
     named.extend([
+        "ledger_balance_fixed",
         "ledger_entry_append_only",
         "ledger_transaction_append_only",
         "ledger_account_append_only",

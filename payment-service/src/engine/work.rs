@@ -30,7 +30,7 @@ impl Work for ClaimWork {
     }
 
     fn worth_splitting(error: &operation::Error) -> bool {
-        !error.is_transient()
+        !error.is_transient() || error.is_of_a_row()
     }
 }
 
@@ -58,7 +58,7 @@ impl Work for RecordWork {
     }
 
     fn worth_splitting(error: &operation::Error) -> bool {
-        !error.is_transient()
+        !error.is_transient() || error.is_of_a_row()
     }
 }
 

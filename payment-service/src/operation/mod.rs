@@ -61,6 +61,16 @@ impl Error {
         crate::database::is_transient(error)
     }
 
+    /// Whether a row may be at fault that others need not touch: one was waited for too long, or fought over.
+    pub fn is_of_a_row(&self) -> bool {
+        let (Self::Database(error) | Self::Ledger(ledger::Error::Database(error))) = self else {
+            return false;
+        };
+        let code = error.as_database_error().and_then(|error| error.code());
+        // deadlock, lock not available, statement timeout
+        code.is_some_and(|code| matches!(&*code, "40P01" | "55P03" | "57014"))
+    }
+
     /// Whether a recording names an object of the PSP's that is another operation's already.
     pub fn is_foreign_reference(&self) -> bool {
         let Self::Database(error) = self else { return false };

@@ -70,8 +70,8 @@ pub struct Workers {
     pub key_age: Duration,
 }
 
-/// Merchants that a worker is busy with at once: few, so that requests find connections.
-const MERCHANTS_AT_ONCE: usize = 2;
+/// Merchants that a worker is busy with at once: more than are likely to have a PSP that hangs.
+const MERCHANTS_AT_ONCE: usize = 32;
 
 /// How many keys one round deletes of a merchant.
 const REAP_BATCH: i64 = 1000;
@@ -162,7 +162,7 @@ impl Workers {
     }
 }
 
-/// Does a round's work for each merchant, a few side by side: none waits for another's PSP, and none fails with another.
+/// Does a round's work for each merchant, many side by side, so that few wait for another's PSP; none fails with another.
 async fn each<F>(
     merchants: impl IntoIterator<Item = MerchantId, IntoIter: Send>,
     work: impl Fn(MerchantId) -> F,
@@ -171,19 +171,21 @@ where
     F: Future<Output = Result<Outcome, Error>>,
 {
     let mut under_way = stream::iter(merchants).map(work).buffer_unordered(MERCHANTS_AT_ONCE);
-    let mut round = Ok(Outcome::Idle);
+    let (mut busy, mut failed) = (false, None);
     while let Some(outcome) = under_way.next().await {
-        round = match (round, outcome) {
-            (Err(first), Err(another)) => {
-                tracing::warn!(error = &another as &dyn std::error::Error, "a round failed for a merchant");
-                Err(first)
+        match outcome {
+            Ok(outcome) => busy |= outcome == Outcome::Busy,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "a round failed for a merchant");
+                failed = Some(error);
             }
-            (Err(error), _) | (_, Err(error)) => Err(error),
-            (Ok(Outcome::Busy), _) | (_, Ok(Outcome::Busy)) => Ok(Outcome::Busy),
-            (Ok(Outcome::Idle), Ok(Outcome::Idle)) => Ok(Outcome::Idle),
-        };
+        }
     }
-    round
+    match failed {
+        // nobody waits out another's failure
+        Some(error) if !busy => Err(error),
+        _ => Ok(Outcome::busy_if(busy)),
+    }
 }
 
 #[cfg(test)]

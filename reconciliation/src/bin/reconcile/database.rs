@@ -13,6 +13,14 @@ const DATABASE: &str = "payonce";
 /// Connections: one per task that settles, and one to spare.
 const CONNECTIONS: u32 = 4;
 
+/// Whoever pays waits for the sellers' balances that a chunk has locked: a run that is suspended must not hold them.
+const PATIENCE: [(&str, &str); 4] = [
+    ("default_transaction_isolation", "read committed"),
+    ("lock_timeout", "30s"),
+    ("statement_timeout", "60s"),
+    ("idle_in_transaction_session_timeout", "10s"),
+];
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("no database: give --database-url, or --data-dir of a running service")]
@@ -31,7 +39,7 @@ pub async fn connect(args: &Args) -> Result<PgPool, Error> {
     let options: PgConnectOptions = url.parse().map_err(Error::Unreachable)?;
     PgPoolOptions::new()
         .max_connections(CONNECTIONS)
-        .connect_with(options.application_name("payonce reconcile"))
+        .connect_with(options.application_name("payonce reconcile").options(PATIENCE))
         .await
         .map_err(Error::Unreachable)
 }
