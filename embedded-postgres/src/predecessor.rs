@@ -1,7 +1,11 @@
 //! The server that an earlier owner of a folder left behind.
 
+use std::fs::Metadata;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
@@ -98,20 +102,51 @@ pub(crate) fn working_in(data: &Path) -> Vec<u32> {
     let Ok(cluster) = data.metadata() else {
         return Vec::new();
     };
-    let Ok(entries) = Path::new("/proc").read_dir() else {
+    let mut found = Vec::new();
+    let mut hidden = Vec::new();
+    for pid in processes_of_postgres() {
+        match Path::new("/proc").join(pid.to_string()).join("cwd").metadata() {
+            Ok(cwd) if (cwd.dev(), cwd.ino()) == (cluster.dev(), cluster.ino()) => found.push(pid),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => hidden.push(pid),
+            // Works elsewhere, or ended just now.
+            _ => {}
+        }
+    }
+    found.extend(working_in_as_seen_by_its_owner(data, &cluster, &hidden));
+    found
+}
+
+fn processes_of_postgres() -> impl Iterator<Item = u32> {
+    let entries = Path::new("/proc").read_dir().into_iter().flatten();
+    let pids = entries.filter_map(|entry| -> Option<u32> { entry.ok()?.file_name().to_str()?.parse().ok() });
+    pids.filter(|pid| {
+        let name = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("comm"));
+        name.is_ok_and(|name| name.trim_end() == "postgres")
+    })
+}
+
+/// Root without the capability `SYS_PTRACE`, as in most containers, may not look where processes of others work. The
+/// cluster's owner may look where its own do, and as root we may ask as that owner. The pid file alone would not do:
+/// after a restart of a container the process of that id may well be another cluster's.
+fn working_in_as_seen_by_its_owner(data: &Path, cluster: &Metadata, pids: &[u32]) -> Vec<u32> {
+    if pids.is_empty() || !rustix::process::geteuid().is_root() {
         return Vec::new();
-    };
-    let is_ours = |pid: &u32| {
-        let process = Path::new("/proc").join(pid.to_string());
-        let is_postgres =
-            std::fs::read_to_string(process.join("comm")).is_ok_and(|name| name.trim_end() == "postgres");
-        is_postgres
-            && process
-                .join("cwd")
-                .metadata()
-                .is_ok_and(|cwd| (cwd.dev(), cwd.ino()) == (cluster.dev(), cluster.ino()))
-    };
-    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter(is_ours).collect()
+    }
+    let look =
+        r#"data=$1; shift; for pid; do if [ "/proc/$pid/cwd" -ef "$data" ]; then echo "$pid"; fi; done"#;
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", look, "sh"]).arg(data).args(pids.iter().map(u32::to_string));
+    command.uid(cluster.uid()).gid(cluster.gid()).current_dir("/").env_clear();
+    command.stdin(Stdio::null()).stderr(Stdio::null());
+    match command.output() {
+        Ok(output) => {
+            String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| line.parse().ok()).collect()
+        }
+        Err(error) => {
+            tracing::warn!(%error, uid = cluster.uid(), "cannot look for servers as the owner of the cluster");
+            Vec::new()
+        }
+    }
 }
 
 #[cfg(test)]

@@ -341,6 +341,32 @@ fn as_root_a_folder_that_the_servers_account_cannot_enter_is_refused_by_name() {
     assert!(message.contains(folder.to_str().unwrap()), "{message}");
 }
 
+/// Most containers give root no `SYS_PTRACE`, without which it may not look into the processes of another account.
+#[test]
+fn root_that_may_not_look_into_other_accounts_processes_still_finds_servers() {
+    let what = "servers of another account";
+    if !is_root() {
+        return skipped(what, "only root runs the server as another account");
+    }
+    let reduced = || {
+        let mut command = Command::new("setpriv");
+        command.args(["--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"]);
+        command
+    };
+    if !reduced().arg("true").status().is_ok_and(|status| status.success()) {
+        return skipped(what, "setpriv cannot take the capability SYS_PTRACE away here");
+    }
+    let output = reduced()
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "a_second_owner_is_refused_and_may_join"])
+        .args(["an_orphaned_server_is_stopped_before_a_new_one_starts"])
+        .args(["a_new_owner_waits_for_the_server_of_a_killed_one"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("3 passed"), "{said}");
+}
+
 #[test]
 fn an_ordinary_user_starts_a_server_of_its_own() {
     if !is_root() {
