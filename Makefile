@@ -1,20 +1,22 @@
 # `make` lists the targets. Each checks first for what this machine lacks, and installs it, saying so.
 
-ROOT := $(shell cd "$$(dirname '$(strip $(firstword $(MAKEFILE_LIST)))')" && pwd)
+# The folder of this file, without symbolic links, as in make's own CURDIR. MAKEFILE_LIST is the path, or a space and the path; it
+# is not parted into words, because the path may hold spaces too.
+HASH := \#
+ROOT := $(shell file='$(subst ','\'',$(MAKEFILE_LIST))'; file=$${file$(HASH) }; cd -- "$$(dirname -- "$$file")" && pwd -P)
+
+.DEFAULT_GOAL := help
+TARGETS = help demo test bench build lint sqlx sqlx-check release prerequisites test-prerequisites
+.PHONY: $(TARGETS)
 
 ifneq ($(CURDIR),$(ROOT))
 # Called as `make -f elsewhere/Makefile`: everything below is relative to the repository.
-.DEFAULT_GOAL := help
-%:
-	@$(MAKE) --no-print-directory -C '$(ROOT)' $@
-help:
-	@$(MAKE) --no-print-directory -C '$(ROOT)' help
+$(TARGETS):
+	@$(MAKE) --no-print-directory -C '$(subst ','\'',$(ROOT))' $@
 else
 
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
-.DEFAULT_GOAL := help
-.PHONY: help demo test bench build lint sqlx sqlx-check prerequisites test-prerequisites release
 
 # Builds read the checked-in descriptions of the queries.
 export SQLX_OFFLINE = true

@@ -10,6 +10,7 @@ mod demo;
 mod embedded;
 mod growth;
 mod hanging_up;
+mod makefile;
 mod others;
 mod psp_answers;
 mod same_key;
