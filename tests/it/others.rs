@@ -1,5 +1,7 @@
 //! Clients and servers that others wrote, as judges of ours.
 
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -15,6 +17,9 @@ use tokio::task::block_in_place;
 
 use crate::world::{installation, order};
 
+/// As the Stripe library in tests/node says of itself.
+const OLDEST_NODE: u32 = 18;
+
 fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace")
 }
@@ -22,16 +27,32 @@ fn workspace() -> &'static Path {
 /// A test that cannot run says so, and fails where everything has to be there.
 fn skip(test: &str, reason: &str) {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{test}: {reason}");
-    eprintln!("skipped {test}: {reason}");
+    // past the test runner, which shows what a test prints only when it fails
+    let mut stderr = std::io::stderr();
+    writeln!(stderr, "skipped {test}: {reason}").unwrap();
+}
+
+/// Why the Stripe library for Node cannot be used, if it cannot.
+fn without_stripe_library() -> Option<String> {
+    if !workspace().join("tests/node/node_modules/stripe").is_dir() {
+        return Some("the Stripe library for Node is not installed: run scripts/test-clients".to_owned());
+    }
+    let Ok(output) = Command::new("node").arg("--version").stdin(Stdio::null()).output() else {
+        return Some("Node is not installed".to_owned());
+    };
+    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let major = version.strip_prefix('v').and_then(|version| version.split('.').next()?.parse().ok());
+    let new_enough = major.is_some_and(|major: u32| major >= OLDEST_NODE);
+    (!new_enough)
+        .then(|| format!("the Stripe library needs Node {OLDEST_NODE} or newer, and this is {version}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_official_stripe_library_drives_the_sandbox() {
-    let folder = workspace().join("tests/node");
-    if !folder.join("node_modules/stripe").is_dir() {
-        let reason = "the Stripe library for Node is not installed: run scripts/test-clients";
-        return skip("the_official_stripe_library_drives_the_sandbox", reason);
+    if let Some(reason) = without_stripe_library() {
+        return skip("the_official_stripe_library_drives_the_sandbox", &reason);
     }
+    let folder = workspace().join("tests/node");
     let scratch = tempfile::tempdir().unwrap();
     let setup = SandboxSetup {
         listen: ports::lasting().unwrap(),
@@ -46,6 +67,28 @@ async fn the_official_stripe_library_drives_the_sandbox() {
     let said = [output.stdout, output.stderr].concat();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
     block_in_place(|| sandbox.stop()).unwrap();
+}
+
+#[test]
+fn a_node_that_is_too_old_is_said_to_be_the_reason_of_a_skipped_test() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = folder.path().join("node");
+    std::fs::write(&node, "#!/bin/sh\necho v12.22.9\n").unwrap();
+    std::fs::set_permissions(&node, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let run = |ci: &str| {
+        let mut test = Command::new(std::env::current_exe().unwrap());
+        test.args(["--exact", "others::the_official_stripe_library_drives_the_sandbox"]);
+        let output = test.env("PATH", &path).env("CI", ci).stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        (output.status.success(), said)
+    };
+    let installed = workspace().join("tests/node/node_modules/stripe").is_dir();
+    let reason = if installed { "needs Node 18 or newer, and this is v12.22.9" } else { "is not installed" };
+    let (passed, said) = run("");
+    assert!(passed && said.contains("skipped the_official") && said.contains(reason), "{said}");
+    let (passed, said) = run("true");
+    assert!(!passed && said.contains(reason), "where all has to be there, it fails: {said}");
 }
 
 /// localstripe, bound to the loopback, with a folder for its one file.
