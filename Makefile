@@ -41,8 +41,9 @@ bench: release ## payments per second, latency and CPU per payment, beside floor
 build: prerequisites ## build all programs, optimised
 	@$(CARGO) build --release --workspace --bins
 
-lint: test-prerequisites ## formatting, clippy and documentation, no warning allowed
+lint: test-prerequisites ## formatting, clippy and documentation, no warning allowed, and what is depended on
 	@$(CARGO) fmt --all --check
+	@scripts/deny
 	@$(CARGO) clippy --quiet --workspace --all-targets -- -D warnings
 	@RUSTDOCFLAGS='-D warnings' $(CARGO) doc --quiet --workspace --no-deps
 
