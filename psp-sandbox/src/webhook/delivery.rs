@@ -37,6 +37,8 @@ pub struct DeliveryCounts {
     pub delivered: AtomicU64,
     /// Tries that failed.
     pub failed_attempts: AtomicU64,
+    /// Sent late on purpose.
+    pub delayed: AtomicU64,
     /// Sent a second time on purpose.
     pub duplicates: AtomicU64,
     /// Held back on purpose.
@@ -182,6 +184,9 @@ impl Dispatcher {
             if rng.random_bool(how.reorder_rate.clamp(0.0, 1.0)) {
                 bump(&self.counts.reordered);
                 delay += u64::from(how.reorder_delay_ms.draw(&mut rng));
+            }
+            if delay > 0 {
+                bump(&self.counts.delayed);
             }
             self.push(now + Duration::from_millis(delay), job);
             if rng.random_bool(how.duplicate_rate.clamp(0.0, 1.0)) {
