@@ -39,6 +39,26 @@ pub struct Killed {
     pub counted: Value,
 }
 
+impl Killed {
+    /// What to say of a kill of the service.
+    pub fn of_the_service(&self) -> String {
+        let Self { requests, sending, .. } = self;
+        format!(
+            "kill -9 of the service while {sending} operations were being sent to the PSP and {requests} requests awaited \
+             an answer; started again"
+        )
+    }
+
+    /// What to say of a kill of the PSP.
+    pub fn of_the_psp(&self) -> String {
+        let Self { requests, sending, calls, .. } = self;
+        format!(
+            "kill -9 of the PSP while it worked on {calls} calls, {sending} operations were being sent and {requests} \
+             requests awaited an answer; started again"
+        )
+    }
+}
+
 /// A kill waits for a busy moment, but not for ever.
 const BUSY_LOOKS: u32 = 100;
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -121,20 +141,22 @@ async fn sending(database_url: &str) -> Result<i64, Error> {
     Ok(count.fetch_one(&mut database).await?)
 }
 
-/// The rules for [`FAULTS`]. At most one strikes a call, and a rule is asked only where none before it struck: its rate is
+/// The rules for [`FAULTS`]: each strikes once for certain, since by its rate alone a rare one could miss a short day, and
+/// from then on at its rate. At most one strikes a call, and a rule is asked only where none before it struck: its rate is
 /// of those calls.
 #[expect(clippy::float_arithmetic, reason = "rates of faults, which are not money")]
 fn rules() -> Vec<Value> {
     let mut left = 1.0;
-    let mut rules = Vec::new();
+    let (mut once, mut often) = (Vec::new(), Vec::new());
     for (per_thousand, operation, fault) in FAULTS {
         let rate = f64::from(per_thousand) / 1000.0;
         let fault: Value = serde_json::from_str(fault).unwrap_or_default();
         let matches = operation.map_or(json!({}), |operation| json!({"operation": operation}));
-        rules.push(json!({"fault": fault, "match": matches, "rate": rate / left}));
+        once.push(json!({"fault": fault, "match": matches, "times": 1}));
+        often.push(json!({"fault": fault, "match": matches, "rate": rate / left}));
         left -= rate;
     }
-    rules
+    once.into_iter().chain(often).collect()
 }
 
 #[cfg(test)]

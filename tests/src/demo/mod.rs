@@ -24,7 +24,7 @@ use self::chaos::Killed;
 use self::client::{Client, Gauge, Market};
 use self::journal::Journal;
 use self::orders::{Day, Order};
-use self::report::Progress;
+use self::report::{Clock, Progress, Section};
 use self::settlement::Settled;
 use self::verdict::{Check, Evidence};
 use crate::Error;
@@ -71,6 +71,7 @@ pub async fn run(arguments: &Arguments) -> Result<bool, Error> {
 
 async fn run_in(folder: &Path, arguments: &Arguments, began: Instant) -> Result<bool, Error> {
     let day = Day::draw(arguments.seed, arguments.orders as usize);
+    let clock = Clock::new(began);
     report::opening(&day, CLIENTS, arguments.seed);
     let plan = Plan {
         installation: Installation::embedded(folder.join("service"), folder.join("service.log")),
@@ -80,42 +81,16 @@ async fn run_in(folder: &Path, arguments: &Arguments, began: Instant) -> Result<
     };
     let mut stage = block_in_place(|| Stage::set(plan))?;
     chaos::misbehave(&stage).await?;
-    report::started(&stage, began.elapsed());
+    report::started(clock, &stage);
 
     let journals = folder.join("journals");
     std::fs::create_dir(&journals).map_err(Error::io("make the journals' folder"))?;
-    let kills = sell(&mut stage, &day, &journals, arguments.seed).await?;
-    report::kills(&kills);
-    let waited = quiet::wait(&stage).await?;
-    report::quiet(waited);
-
-    let reports = settle(&stage, folder).await?;
-    let settled = read_reports(&reports)?;
-    let reconciled = block_in_place(|| stage.reconcile(&reports));
-    let left_over = quiet::left_over(&stage).await?;
-    let audited = block_in_place(|| stage.audit());
-
-    let journal = journal::read_all(&journals)?;
-    let effects = stage.control.effects().await?;
-    let payments = stage.client.payments().await?;
-    let wallets = wallets(&stage).await?;
-    let trial_balance = stage.client.trial_balance().await?;
-    let evidence = Evidence {
-        day: &day,
-        journal: &journal,
-        effects: &effects,
-        settled: &settled,
-        payments: &payments,
-        wallets: &wallets,
-        trial_balance: &trial_balance,
-        left_over: &left_over,
-    };
-    let stats = stage.control.get("stats").await?;
-    let mut checks = report::misbehaviour(&stats, &journal, &kills);
-    checks.extend(evidence.checks());
-    checks.push(told("reconciliation", &reconciled));
-    checks.push(told("audit", &audited));
-    let right = report::verdict(&evidence, &checks, began.elapsed());
+    let kills = sell(&mut stage, &day, &journals, arguments.seed, clock).await?;
+    clock.say("the clients have left; waiting until nothing is under way");
+    quiet::wait(&stage, clock).await?;
+    clock.say("nothing is under way any more; the PSP pays out, and its reports are reconciled");
+    let sections = find_out(&stage, &day, folder, &kills, clock).await?;
+    let right = report::verdict(&sections, began.elapsed());
     if arguments.keep {
         report::keep(&stage, folder);
         std::future::pending::<()>().await;
@@ -125,15 +100,65 @@ async fn run_in(folder: &Path, arguments: &Arguments, began: Instant) -> Result<
     Ok(right)
 }
 
+/// Settles and reconciles the day, and compares what everybody says happened.
+async fn find_out(
+    stage: &Stage,
+    day: &Day,
+    folder: &Path,
+    kills: &[Killed; 2],
+    clock: Clock,
+) -> Result<[Section; 2], Error> {
+    let reports = settle(stage, folder).await?;
+    let settled = read_reports(&reports)?;
+    let reconciled = block_in_place(|| stage.reconcile(&reports));
+    let left_over = quiet::left_over(stage).await?;
+    clock.say("comparing what the service, the PSP and the clients say happened");
+    let audited = block_in_place(|| stage.audit());
+
+    let journal = journal::read_all(&folder.join("journals"))?;
+    let effects = stage.control.effects().await?;
+    let payments = stage.client.payments().await?;
+    let wallets = wallets(stage).await?;
+    let trial_balance = stage.client.trial_balance().await?;
+    let evidence = Evidence {
+        day,
+        journal: &journal,
+        effects: &effects,
+        settled: &settled,
+        payments: &payments,
+        wallets: &wallets,
+        trial_balance: &trial_balance,
+        left_over: &left_over,
+    };
+    let stats = stage.control.get("stats").await?;
+    let mut checks = evidence.checks();
+    checks.push(told("`reconcile` finds no break", &reconciled));
+    checks.push(told("`audit` finds no invariant broken", &audited));
+    report::tally(&evidence);
+    Ok([
+        Section {
+            title: "What went wrong, on purpose",
+            checks: report::misbehaviour(&evidence, &stats, kills),
+        },
+        Section { title: "What must hold all the same", checks },
+    ])
+}
+
 fn told(what: &'static str, result: &Result<String, Error>) -> Check {
     match result {
-        Ok(_) => Check::that(what, true, "nothing to say"),
+        Ok(_) => Check::that(what, true, "exit 0"),
         Err(error) => Check { offenders: vec![error.chain()], ..Check::that(what, false, "failed") },
     }
 }
 
 /// Lets the clients pay, and kills the service and the PSP meanwhile.
-async fn sell(stage: &mut Stage, day: &Day, journals: &Path, seed: u64) -> Result<[Killed; 2], Error> {
+async fn sell(
+    stage: &mut Stage,
+    day: &Day,
+    journals: &Path,
+    seed: u64,
+    clock: Clock,
+) -> Result<[Killed; 2], Error> {
     let waiting = Arc::new(Gauge::default());
     let (done, mut finished) = mpsc::unbounded_channel();
     let market = Market { shop: stage.client.clone(), waiting: Arc::clone(&waiting), done };
@@ -144,13 +169,13 @@ async fn sell(stage: &mut Stage, day: &Day, journals: &Path, seed: u64) -> Resul
         clients.spawn(client.shop(orders));
     }
     drop(market);
-    let mut progress = Progress::new(day.count());
+    let mut progress = Progress::new(day.count(), clock);
     until(&mut progress, &mut finished, day.count() * SERVICE_DIES_AT / 100).await;
     let service = block_in_place(|| chaos::kill_service(stage, &waiting, CLIENTS))?;
-    progress.say("killed the service with SIGKILL and started it again");
+    progress.say(&service.of_the_service());
     until(&mut progress, &mut finished, day.count() * SANDBOX_DIES_AT / 100).await;
     let sandbox = block_in_place(|| chaos::kill_sandbox(stage, &waiting))?;
-    progress.say("killed the PSP with SIGKILL and started it again");
+    progress.say(&sandbox.of_the_psp());
     until(&mut progress, &mut finished, day.count()).await;
     progress.end();
     while let Some(client) = clients.join_next().await {

@@ -4,12 +4,15 @@ use std::time::{Duration, Instant};
 
 use sqlx::{Connection as _, PgConnection};
 
+use super::report::Clock;
 use crate::Error;
 use crate::stage::Stage;
 
 /// How long it may take until everything is finished.
 const PATIENCE: Duration = Duration::from_secs(90);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How often somebody who watches is told what it waits for.
+const SAY_EVERY: Duration = Duration::from_secs(3);
 
 /// What must not stay, and the query that counts it.
 const UNFINISHED: [(&str, &str); 7] = [
@@ -26,18 +29,31 @@ const UNFINISHED: [(&str, &str); 7] = [
 ];
 
 /// Waits until nothing is unfinished, or for as long as it may take: what is left then is found by [`left_over`].
-/// Answers how long it took.
 ///
 /// # Errors
 /// When the database or the PSP cannot be asked.
-pub async fn wait(stage: &Stage) -> Result<Duration, Error> {
+pub async fn wait(stage: &Stage, clock: Clock) -> Result<(), Error> {
     let began = Instant::now();
+    let mut said = began;
     let mut database = PgConnection::connect(&stage.installation.superuser_url()?).await?;
     stage.control.webhooks_delivered().await?;
-    while began.elapsed() < PATIENCE && count(&mut database).await?.iter().any(|&(_, count)| count > 0) {
+    while began.elapsed() < PATIENCE {
+        let counts = count(&mut database).await?;
+        let open: Vec<String> = counts
+            .iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(what, count)| format!("{count} {what}"))
+            .collect();
+        if open.is_empty() {
+            break;
+        }
+        if said.elapsed() >= SAY_EVERY {
+            clock.say(&format!("still open: {}", open.join(", ")));
+            said = Instant::now();
+        }
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    Ok(began.elapsed())
+    Ok(())
 }
 
 /// How much is unfinished, by what it is.
