@@ -225,6 +225,11 @@ pub struct ServeArgs {
     #[arg(long, env = "PAYONCE_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
 
+    /// Payments being worked on at one time; more are refused with 503 before anything is begun
+    #[arg(long, env = "PAYONCE_IN_FLIGHT", value_name = "NUMBER", default_value_t = 4096,
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub in_flight: u32,
+
     #[command(flatten)]
     #[allow(missing_docs, reason = "its text would become the help of the whole command")]
     pub database: DatabaseArgs,
@@ -236,11 +241,6 @@ pub struct ServeArgs {
     #[command(flatten)]
     #[allow(missing_docs, reason = "its text would become the help of the whole command")]
     pub times: Times,
-
-    /// Payments being worked on at one time; more are refused with 503 before anything is begun
-    #[arg(long, env = "PAYONCE_IN_FLIGHT", value_name = "NUMBER", default_value_t = 4096,
-        value_parser = clap::value_parser!(u32).range(1..))]
-    pub in_flight: u32,
 
     /// Kafka's brokers, as host:port,host:port. Without them events stay in the outbox
     #[arg(long, env = "PAYONCE_KAFKA_BROKERS", value_name = "BROKERS", help_heading = "Events")]

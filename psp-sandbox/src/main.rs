@@ -1,6 +1,6 @@
 //! The sandbox as a program.
 
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -82,7 +82,8 @@ async fn main() -> ExitCode {
         Ok(filter) => filter,
         Err(error) => return fail(&error),
     };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let coloured = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(coloured).init();
     match run(arguments.config()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&*error),

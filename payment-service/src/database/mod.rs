@@ -17,9 +17,15 @@ pub use schema::{SchemaDifference, check_schema, migrate, schema_difference};
 /// What can be wrong with the database before there is a request.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
-    /// It cannot be reached, or refuses.
+    /// It fails or refuses.
     #[error("the database cannot be used")]
     Database(#[from] sqlx::Error),
+    /// The address is none. It may hold a password and is not repeated.
+    #[error("the database's address is not one such as postgres://user:password@host:5432/database")]
+    Address(#[source] sqlx::Error),
+    /// It cannot be reached, or lets us not in.
+    #[error("no connection to the database {0}")]
+    Connect(String, #[source] sqlx::Error),
     /// A migration failed; it left nothing behind.
     #[error("a migration failed")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -85,14 +91,25 @@ pub fn default_connections() -> u32 {
 /// # Errors
 /// When the address is malformed, or the database cannot be reached within the time to acquire a connection.
 pub async fn connect(url: &str, settings: &Settings) -> Result<PgPool, DatabaseError> {
-    let options = connect_options(url.parse()?, settings);
-    match pool_options(settings).connect_with(options.clone()).await {
+    let options = connect_options(url.parse().map_err(DatabaseError::Address)?, settings);
+    let refused = match pool_options(settings).connect_with(options.clone()).await {
+        Ok(pool) => return Ok(pool),
         // The pool tries again and again and says only that it gave up: one more try says why.
         Err(sqlx::Error::PoolTimedOut) => {
             let tried = tokio::time::timeout(settings.acquire_timeout, options.connect()).await;
-            Err(tried.ok().and_then(Result::err).unwrap_or(sqlx::Error::PoolTimedOut).into())
+            tried.ok().and_then(Result::err).unwrap_or(sqlx::Error::PoolTimedOut)
         }
-        connected => Ok(connected?),
+        Err(error) => error,
+    };
+    Err(DatabaseError::Connect(whereabouts(&options), refused))
+}
+
+/// Which database this is, and where, without what is secret.
+fn whereabouts(options: &PgConnectOptions) -> String {
+    let database = options.get_database().unwrap_or_else(|| options.get_username());
+    match options.get_socket() {
+        Some(folder) => format!("{database} in {}", folder.display()),
+        None => format!("{database} at {}:{}", options.get_host(), options.get_port()),
     }
 }
 

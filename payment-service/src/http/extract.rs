@@ -159,6 +159,11 @@ fn field_and_expectation(path: &str, error: &serde_json::Error) -> (String, Stri
     let place = format!(" at line {} column {}", error.line(), error.column());
     let message: String =
         message.strip_suffix(&place).unwrap_or(&message).chars().take(LONGEST_MESSAGE).collect();
+    // a client does not know what an i64 is
+    let message = match message.strip_suffix("expected i64") {
+        Some(found) => format!("{found}expected a whole number"),
+        None => message,
+    };
     // Where a field is missing or repeated, the deserialiser stands before the whole object.
     let named = |prefix: &str| message.strip_prefix(prefix).and_then(|rest| rest.strip_suffix('`'));
     let within =
@@ -233,8 +238,8 @@ mod tests {
     #[test]
     fn a_body_that_does_not_fit_is_told_the_field_and_what_was_expected() {
         for (body, field, detail) in [
-            (r#"{"amount":"x"}"#, "amount", "invalid type: string \"x\", expected i64"),
-            (r#"{"amount":1.5}"#, "amount", "invalid type: floating point `1.5`, expected i64"),
+            (r#"{"amount":"x"}"#, "amount", "invalid type: string \"x\", expected a whole number"),
+            (r#"{"amount":1.5}"#, "amount", "invalid type: floating point `1.5`, expected a whole number"),
             (r#"{}"#, "amount", "expected a value, found none"),
             (r#"{"amount":1,"splits":[{}]}"#, "splits[0].seller_id", "expected a value, found none"),
             (r#"{"amount":1,"x":2}"#, "x", "unknown field `x`, expected `amount` or `splits`"),

@@ -87,7 +87,9 @@ pub fn router(state: AppState, request_timeout: Duration) -> Router {
 /// The routes within everything that holds for all of them.
 fn edged(routes: Router, request_timeout: Duration) -> Router {
     routes
-        .fallback(async |_: Uri| Problem::new(Code::NotFound))
+        .fallback(async |_: Uri| {
+            Problem::new(Code::NotFound).detail("there is no such path; /openapi.json lists all")
+        })
         .method_not_allowed_fallback(async || Problem::new(Code::MethodNotAllowed))
         .layer(DefaultBodyLimit::max(extract::API_BODY_LIMIT))
         .layer(middleware::from_fn(extract::refuse_card_numbers))

@@ -341,7 +341,11 @@ pub(super) async fn get(
     ApiPath(payment_id): ApiPath<PaymentId>,
 ) -> Result<axum::Json<PaymentView>, Problem> {
     let view = payment::get(&state.pool, caller.merchant_id, payment_id).await?;
-    view.map(axum::Json).ok_or_else(|| Problem::new(Code::NotFound))
+    view.map(axum::Json).ok_or_else(unknown_payment)
+}
+
+fn unknown_payment() -> Problem {
+    Problem::new(Code::NotFound).detail("there is no payment with this id")
 }
 
 /// Everything that is known to have happened to a payment.
@@ -360,7 +364,7 @@ pub(super) async fn timeline(
     ApiPath(payment_id): ApiPath<PaymentId>,
 ) -> Result<axum::Json<Timeline>, Problem> {
     let timeline = payment::timeline(&state.pool, caller.merchant_id, payment_id).await?;
-    timeline.map(axum::Json).ok_or_else(|| Problem::new(Code::NotFound))
+    timeline.map(axum::Json).ok_or_else(unknown_payment)
 }
 
 /// The merchant's payments, newest first.
