@@ -199,8 +199,8 @@ pub struct EntryView {
     get, path = "/v1/wallets/{seller}", tag = "finance", security(("api_key" = [])),
     params(("seller" = String, Path, description = "The merchant's name for the seller")),
     responses(
-        (status = 200, body = WalletView),
-        (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 200, description = "The seller's money", body = WalletView),
+        (status = 404, description = "No money of this seller was ever booked", body = ProblemDocument, content_type = "application/problem+json"),
         (status = "default", description = "Any other refusal", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
@@ -231,7 +231,7 @@ pub(super) async fn wallet(
     get, path = "/v1/wallets/{seller}/entries", tag = "finance", security(("api_key" = [])),
     params(("seller" = String, Path, description = "The merchant's name for the seller"), ListEntries),
     responses(
-        (status = 200, body = Page<WalletEntry>),
+        (status = 200, description = "A page of movements, newest first", body = Page<WalletEntry>),
         (status = "default", description = "Any refusal", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
@@ -288,7 +288,7 @@ fn day_of(field: &str, text: Option<&str>) -> Result<Option<Date>, Problem> {
 #[utoipa::path(
     get, path = "/v1/ledger/accounts", tag = "finance", security(("api_key" = [])), params(ListAccounts),
     responses(
-        (status = 200, body = Page<AccountView>),
+        (status = 200, description = "A page of accounts, by code", body = Page<AccountView>),
         (status = "default", description = "Any refusal", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
@@ -325,7 +325,7 @@ pub(super) async fn accounts(
 #[utoipa::path(
     get, path = "/v1/ledger/trial-balance", tag = "finance", security(("api_key" = [])), params(TrialBalanceOf),
     responses(
-        (status = 200, body = TrialBalance),
+        (status = 200, description = "All balances", body = TrialBalance),
         (status = "default", description = "Any refusal", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
@@ -368,7 +368,7 @@ pub(super) async fn trial_balance(
 #[utoipa::path(
     get, path = "/v1/ledger/transactions", tag = "finance", security(("api_key" = [])), params(ListTransactions),
     responses(
-        (status = 200, body = Page<TransactionView>),
+        (status = 200, description = "A page of transactions, newest first", body = Page<TransactionView>),
         (status = "default", description = "Any refusal", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]

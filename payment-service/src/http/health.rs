@@ -9,7 +9,7 @@ use axum::extract::State;
 use serde::Serialize;
 use sqlx::PgPool;
 
-use super::error::{Code, Problem};
+use super::error::{Code, Problem, ProblemDocument};
 use crate::database;
 
 /// How long the database may take to answer.
@@ -63,15 +63,19 @@ pub struct Status {
 const OK: Json<Status> = Json(Status { status: "ok" });
 
 /// Answers as long as the process does.
-#[utoipa::path(get, path = "/healthz", tag = "service", security(()), responses((status = 200, body = Status)))]
+#[utoipa::path(get, path = "/healthz", tag = "service", security(()), responses(
+    (status = 200, description = "The process lives", body = Status),
+    (status = "default", description = "Any refusal", body = ProblemDocument, content_type = "application/problem+json"),
+))]
 pub async fn healthz() -> Json<Status> {
     OK
 }
 
 /// Answers well while the database can be reached, its schema fits and the service is not shutting down.
 #[utoipa::path(get, path = "/readyz", tag = "service", security(()), responses(
-    (status = 200, body = Status),
-    (status = 503, body = super::error::ProblemDocument, content_type = "application/problem+json"),
+    (status = 200, description = "Requests are wanted", body = Status),
+    (status = 503, description = "Requests are not wanted now", body = ProblemDocument, content_type = "application/problem+json"),
+    (status = "default", description = "Any other refusal", body = ProblemDocument, content_type = "application/problem+json"),
 ))]
 pub async fn readyz(State(health): State<Arc<Health>>) -> Result<Json<Status>, Problem> {
     health.check().await?;

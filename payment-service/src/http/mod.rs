@@ -67,6 +67,7 @@ fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(openapi::ApiDoc::openapi())
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
+        .routes(routes!(openapi::document))
         .routes(routes!(payments::create, payments::list))
         .routes(routes!(payments::get))
         .routes(routes!(payments::timeline))
@@ -80,8 +81,8 @@ fn routes() -> OpenApiRouter<AppState> {
 
 /// The whole edge; a request that takes longer than `request_timeout` is answered 504, and what it began goes on.
 pub fn router(state: AppState, request_timeout: Duration) -> Router {
-    let (router, api) = routes().split_for_parts();
-    edged(router.merge(openapi::route(&api)).with_state(state), request_timeout)
+    let (router, _) = routes().split_for_parts();
+    edged(router.with_state(state), request_timeout)
 }
 
 /// The routes within everything that holds for all of them.

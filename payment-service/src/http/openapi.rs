@@ -1,8 +1,10 @@
 //! The description of the API, made from the handlers themselves.
 
-use axum::Router;
+use std::sync::LazyLock;
+
+use axum::body::Bytes;
 use axum::http::header::CONTENT_TYPE;
-use axum::routing::get;
+use axum::response::IntoResponse;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
@@ -35,11 +37,17 @@ impl Modify for ApiKey {
     }
 }
 
-/// Serves the document, which is rendered once.
-pub(super) fn route<S: Clone + Send + Sync + 'static>(api: &utoipa::openapi::OpenApi) -> Router<S> {
-    // Plain data: it cannot fail to serialise.
-    let document = serde_json::to_string(api).unwrap_or_default();
-    let document = axum::body::Bytes::from(document);
-    Router::new()
-        .route("/openapi.json", get(async move || ([(CONTENT_TYPE, "application/json")], document.clone())))
+/// The document, which is rendered once.
+static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| {
+    // plain data: it cannot fail to serialise
+    serde_json::to_string(&super::openapi()).unwrap_or_default().into()
+});
+
+/// This document.
+#[utoipa::path(get, path = "/openapi.json", tag = "service", security(()), responses(
+    (status = 200, description = "An OpenAPI 3.1 document", body = serde_json::Value),
+    (status = "default", description = "Any refusal", body = ProblemDocument, content_type = "application/problem+json"),
+))]
+pub(super) async fn document() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], DOCUMENT.clone())
 }

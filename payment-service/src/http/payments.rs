@@ -330,8 +330,8 @@ fn check_metadata(check: &mut Check, metadata: &BTreeMap<String, String>) {
     get, path = "/v1/payments/{payment_id}", tag = "payments", security(("api_key" = [])),
     params(("payment_id" = PaymentId, Path)),
     responses(
-        (status = 200, body = PaymentView),
-        (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 200, description = "The payment as it is now", body = PaymentView),
+        (status = 404, description = "The merchant has no such payment", body = ProblemDocument, content_type = "application/problem+json"),
         (status = "default", description = "Any other refusal", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
@@ -353,8 +353,8 @@ fn unknown_payment() -> Problem {
     get, path = "/v1/payments/{payment_id}/timeline", tag = "payments", security(("api_key" = [])),
     params(("payment_id" = PaymentId, Path)),
     responses(
-        (status = 200, body = Timeline),
-        (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 200, description = "Its history, oldest first", body = Timeline),
+        (status = 404, description = "The merchant has no such payment", body = ProblemDocument, content_type = "application/problem+json"),
         (status = "default", description = "Any other refusal", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
@@ -371,7 +371,7 @@ pub(super) async fn timeline(
 #[utoipa::path(
     get, path = "/v1/payments", tag = "payments", security(("api_key" = [])), params(ListPayments),
     responses(
-        (status = 200, body = Page<PaymentView>),
+        (status = 200, description = "A page of payments, newest first", body = Page<PaymentView>),
         (status = "default", description = "Any refusal", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
