@@ -1,0 +1,196 @@
+//! The service's own description of its API, as the judge of what it answers.
+
+use std::collections::BTreeSet;
+
+use jsonschema::Validator;
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+
+use super::{Answer, Api, new_key, order_of};
+use crate::world::World;
+
+/// Every route of the service, from the design: none is forgotten, and none is there that nobody knows of.
+const ROUTES: [&str; 13] = [
+    "get /healthz",
+    "get /openapi.json",
+    "get /readyz",
+    "get /v1/ledger/accounts",
+    "get /v1/ledger/transactions",
+    "get /v1/ledger/trial-balance",
+    "get /v1/payments",
+    "get /v1/payments/{payment_id}",
+    "get /v1/payments/{payment_id}/timeline",
+    "get /v1/wallets/{seller}",
+    "get /v1/wallets/{seller}/entries",
+    "post /v1/payments",
+    "post /v1/webhooks/{psp_account}",
+];
+
+/// The document that `/openapi.json` is.
+pub(super) struct Description {
+    document: Value,
+    /// Its components, in which an object has no member that is not described.
+    components: Value,
+}
+
+impl Description {
+    pub(super) fn new(document: Value) -> Self {
+        let mut components = document["components"].clone();
+        close(&mut components);
+        Self { document, components }
+    }
+
+    /// Each operation: its method, its path, and what is said of it.
+    pub(super) fn operations(&self) -> impl Iterator<Item = (&str, &str, &Value)> {
+        let paths = self.document["paths"].as_object().expect("paths");
+        paths.iter().flat_map(|(path, methods)| {
+            let methods = methods.as_object().expect("operations");
+            methods.iter().map(|(method, operation)| (method.as_str(), path.as_str(), operation))
+        })
+    }
+
+    fn operation(&self, method: &Method, path: &str) -> Option<&Value> {
+        let method = method.as_str().to_lowercase();
+        self.operations()
+            .find(|(theirs, template, _)| *theirs == method && fits(template, path))
+            .map(|(.., operation)| operation)
+    }
+
+    /// Holds an answer against what is said of it.
+    pub(super) fn check(&self, method: &Method, path: &str, answer: &Answer) {
+        let what = format!("{method} {path} {}", answer.status);
+        let Some(operation) = self.operation(method, path) else {
+            assert!([401, 404, 405, 422].contains(&answer.status), "{what} is not described");
+            return self.check_body(&what, &json!({"$ref": "#/components/schemas/ProblemDocument"}), answer);
+        };
+        let responses = &operation["responses"];
+        let response = responses.get(answer.status.to_string()).or_else(|| responses.get("default"));
+        let response = response.unwrap_or_else(|| panic!("{what} is not described"));
+        let Some(content) = response["content"].as_object() else {
+            return assert_eq!(answer.text, "", "{what} is described without a body");
+        };
+        let kind = answer.header("content-type").unwrap_or_default();
+        let described = content.get(kind).unwrap_or_else(|| panic!("{what}: {kind} is not described"));
+        self.check_body(&what, &described["schema"], answer);
+    }
+
+    fn check_body(&self, what: &str, schema: &Value, answer: &Answer) {
+        let body: Value = serde_json::from_str(&answer.text).expect("JSON");
+        let mut schema = schema.clone();
+        close(&mut schema);
+        let whole = json!({"allOf": [schema], "components": self.components});
+        let errors = errors(&validator(&whole), &body);
+        assert!(errors.is_empty(), "{what} is not as described: {errors:#?} in {body:#}");
+    }
+}
+
+/// Whether the path is one of the template's.
+fn fits(template: &str, path: &str) -> bool {
+    let (template, path) = (template.split('/'), path.split('/'));
+    template.clone().count() == path.clone().count()
+        && template.zip(path).all(|(expected, found)| expected.starts_with('{') || expected == found)
+}
+
+fn validator(schema: &Value) -> Validator {
+    let options =
+        jsonschema::options().with_draft(jsonschema::Draft::Draft202012).should_validate_formats(true);
+    options.build(schema).expect("a schema")
+}
+
+fn errors(validator: &Validator, instance: &Value) -> Vec<String> {
+    validator.iter_errors(instance).map(|error| format!("{}: {error}", error.instance_path())).collect()
+}
+
+/// Lets no object have members that are not described, but where the description allows any.
+fn close(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            if members.get("properties").is_some_and(Value::is_object) && is_plain(members) {
+                members.insert("additionalProperties".to_owned(), json!(false));
+            }
+            members.values_mut().for_each(close);
+        }
+        Value::Array(items) => items.iter_mut().for_each(close),
+        _ => {}
+    }
+}
+
+fn is_plain(schema: &Map<String, Value>) -> bool {
+    schema.get("type") == Some(&json!("object")) && !schema.contains_key("additionalProperties")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_description_is_sound_and_has_every_route() {
+    let world = World::new(&[]);
+    let api = Api::of(&world).await;
+    let official: Value = serde_json::from_str(include_str!("openapi-3.1.schema.json")).unwrap();
+    assert_eq!(errors(&validator(&official), &api.description.document), [""; 0]);
+    // A schema in it is nothing that the official one looks at.
+    for (name, _) in api.description.document["components"]["schemas"].as_object().unwrap() {
+        let reference = json!({"$ref": format!("#/components/schemas/{name}")});
+        validator(&json!({"allOf": [reference], "components": api.description.document["components"]}));
+    }
+    let described: BTreeSet<String> =
+        api.description.operations().map(|(method, path, _)| format!("{method} {path}")).collect();
+    assert_eq!(described, ROUTES.map(str::to_owned).into());
+    let ids: Vec<_> = api.description.operations().map(|(.., operation)| &operation["operationId"]).collect();
+    assert!(ids.iter().all(|id| ids.iter().filter(|other| other == &id).count() == 1), "{ids:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_answered_is_as_described() {
+    let world = World::new(&[]);
+    let (api, shop) = (Api::of(&world).await, &world.stage.shop);
+    let key = shop.api_key.as_str();
+    let paid = api.pay(key, "k-1", &order_of("anna", "o-1", 1000)).await.json();
+    let mut full = order_of("anna", "o-2", 1000);
+    full["metadata"] = json!({"note": "ü"});
+    full["payment_method"] = json!("pm_card_visa_chargeDeclined");
+    full["capture"] = json!("automatic");
+    full["psp_account_id"] = json!(shop.psp_account_id);
+    assert_eq!(api.pay(key, "k-2", &full).await.json()["status"], "failed");
+    assert_eq!(api.pay(key, "k-1", &order_of("anna", "o-1", 1000)).await.status, 201);
+    assert_eq!(api.pay(key, "k-3", &order_of("anna", "o-1", 1000)).await.status, 409);
+    assert_eq!(api.pay(key, "k-1", &order_of("anna", "o-1", 1001)).await.status, 422);
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    for (template, path) in [
+        ("/healthz", "/healthz".to_owned()),
+        ("/openapi.json", "/openapi.json".to_owned()),
+        ("/readyz", "/readyz".to_owned()),
+        ("/v1/ledger/accounts", "/v1/ledger/accounts?limit=2".to_owned()),
+        ("/v1/ledger/accounts", "/v1/ledger/accounts?as_of=2026-01-31".to_owned()),
+        ("/v1/ledger/transactions", "/v1/ledger/transactions".to_owned()),
+        ("/v1/ledger/trial-balance", "/v1/ledger/trial-balance".to_owned()),
+        ("/v1/ledger/trial-balance", "/v1/ledger/trial-balance?as_of=2099-12-31".to_owned()),
+        ("/v1/payments", "/v1/payments?limit=1".to_owned()),
+        ("/v1/payments/{payment_id}", format!("/v1/payments/{}", paid["payment_id"].as_str().unwrap())),
+        (
+            "/v1/payments/{payment_id}/timeline",
+            format!("/v1/payments/{}/timeline", paid["payment_id"].as_str().unwrap()),
+        ),
+        ("/v1/wallets/{seller}", "/v1/wallets/anna".to_owned()),
+        ("/v1/wallets/{seller}/entries", "/v1/wallets/anna/entries?currency=EUR".to_owned()),
+    ] {
+        assert_eq!(api.get(key, &path).await.status, 200, "{path}");
+        seen.insert(format!("get {template}"));
+    }
+    let gets = ROUTES.iter().filter(|route| route.starts_with("get ")).map(|route| (*route).to_owned());
+    assert_eq!(seen, gets.collect(), "each is asked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_is_not_decided_is_as_described_too() {
+    let world = World::new(&["--patience", "200ms"]);
+    let api = Api::of(&world).await;
+    let (_, key) = new_key(&world, &world.stage.shop, "payments", "payments", &[]);
+    let hang = crate::world::charge_fault(&json!({"kind": "hang", "when": "before"}), 1);
+    world.stage.control.fault(&hang).await.unwrap();
+    let told = api.pay(&key, "k-1", &order_of("anna", "o-1", 1000)).await;
+    assert_eq!((told.status, told.json()["status"].as_str()), (202, Some("processing")));
+    world.stage.control.post("faults/release", &json!({})).await.unwrap();
+    world.quiet().await;
+    let mut to_be_authenticated = order_of("anna", "o-2", 1000);
+    to_be_authenticated["payment_method"] = json!("pm_card_authenticationRequired");
+    let told = api.pay(&key, "k-2", &to_be_authenticated).await;
+    assert_eq!(told.status, 201, "{}", told.text);
+}
