@@ -211,7 +211,7 @@ pub(super) async fn wallet(
 ) -> Result<Json<WalletView>, Problem> {
     let wallets = ::wallet::wallet::read(&state.pool, caller.merchant_id, &seller).await?;
     if wallets.is_empty() {
-        return Err(Problem::new(Code::NotFound).detail("no money of this seller was ever booked"));
+        return Err(unknown_seller());
     }
     let balances = wallets
         .into_iter()
@@ -226,13 +226,18 @@ pub(super) async fn wallet(
     Ok(Json(WalletView { seller, balances }))
 }
 
+fn unknown_seller() -> Problem {
+    Problem::new(Code::NotFound).detail("no money of this seller was ever booked")
+}
+
 /// What moved a seller's wallet, newest first.
 #[utoipa::path(
     get, path = "/v1/wallets/{seller}/entries", tag = "finance", security(("api_key" = [])),
     params(("seller" = String, Path, description = "The merchant's name for the seller"), ListEntries),
     responses(
         (status = 200, description = "A page of movements, newest first", body = Page<WalletEntry>),
-        (status = "default", description = "Any refusal", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "No money of this seller was ever booked", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = "default", description = "Any other refusal", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn wallet_entries(
@@ -247,6 +252,10 @@ pub(super) async fn wallet_entries(
     let rows =
         ::wallet::wallet::entries(&state.pool, caller.merchant_id, &seller, currency, before, limit + 1)
             .await?;
+    // a seller that is known may have had nothing in this currency
+    if rows.is_empty() && ::wallet::wallet::read(&state.pool, caller.merchant_id, &seller).await?.is_empty() {
+        return Err(unknown_seller());
+    }
     let cursor = |row: &AccountMovement| format!("{}.{}", row.transaction_id, row.entry_no);
     let page = Page::of(rows, limit, cursor);
     Ok(Json(Page { data: page.data.into_iter().map(wallet_entry).collect(), next_cursor: page.next_cursor }))

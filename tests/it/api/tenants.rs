@@ -58,6 +58,10 @@ async fn what_is_another_s_is_as_if_it_were_not_there() {
             (format!("/v1/payments/{theirs}"), format!("/v1/payments/{nobodys}")),
             (format!("/v1/payments/{theirs}/timeline"), format!("/v1/payments/{nobodys}/timeline")),
             (format!("/v1/wallets/{seller}"), "/v1/wallets/nobody".to_owned()),
+            (
+                format!("/v1/wallets/{seller}/entries?currency=EUR"),
+                "/v1/wallets/nobody/entries?currency=EUR".to_owned(),
+            ),
         ] {
             let (found, expected) = (api.get(key, &path).await, api.get(key, &unknown).await);
             found.refused(&path, 404, "not_found");
