@@ -17,6 +17,9 @@ use super::error::{Code, Problem, ProblemDocument};
 use super::extract::{ApiPath, ApiQuery};
 use super::page::{Page, limit_of};
 
+/// The most characters of an account's code that is asked for; the longest there is has a seller's 64 in it.
+const LONGEST_CODE: usize = 100;
+
 /// A seller's money, by currency.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct WalletView {
@@ -288,9 +291,29 @@ fn currency_of(text: &str) -> Result<Currency, Problem> {
     text.parse().map_err(|error: money::UnknownCurrency| Problem::invalid("currency", error.to_string()))
 }
 
+/// A day as YYYY-MM-DD: the parser alone would take a time of day, a week or a year before Christ for one, too.
 fn day_of(field: &str, text: Option<&str>) -> Result<Option<Date>, Problem> {
-    let parsed = text.map(|text| Date::parse(text, &Iso8601::DATE)).transpose();
-    parsed.map_err(|_| Problem::invalid(field, "expected a day such as 2026-01-31"))
+    let plain =
+        |text: &str| text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    let parsed = text.map(|text| {
+        let day = Date::parse(text, &Iso8601::DATE).ok().filter(|day| plain(text) && day.year() > 0);
+        day.ok_or_else(|| Problem::invalid(field, "expected a day such as 2026-01-31"))
+    });
+    parsed.transpose()
+}
+
+/// An account's code, as far as it can be one: what else a text may hold, the database may refuse to look for.
+fn account_code(text: &str) -> Option<&str> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte);
+    ((1..=LONGEST_CODE).contains(&text.len()) && text.bytes().all(allowed)).then_some(text)
+}
+
+/// The account after which a page begins: its code and its currency.
+fn parse_account_cursor(text: &str) -> Result<(String, String), Problem> {
+    let parts = text.rsplit_once('.').and_then(|(code, currency)| {
+        Some((account_code(code)?.to_owned(), currency.parse::<Currency>().ok()?.code().to_owned()))
+    });
+    parts.ok_or_else(|| Problem::invalid("cursor", "expected the next_cursor of a page"))
 }
 
 /// The merchant's accounts with their balances, by code.
@@ -309,10 +332,7 @@ pub(super) async fn accounts(
     let limit = limit_of(query.limit).map_err(|expected| Problem::invalid("limit", expected))?;
     let currency = query.currency.as_deref().map(currency_of).transpose()?;
     let as_of = day_of("as_of", query.as_of.as_deref())?;
-    let after = query.cursor.as_deref().map(|cursor| {
-        let parts = cursor.rsplit_once('.').map(|(code, currency)| (code.to_owned(), currency.to_owned()));
-        parts.ok_or_else(|| Problem::invalid("cursor", "expected the next_cursor of a page"))
-    });
+    let after = query.cursor.as_deref().map(parse_account_cursor);
     let filter = AccountFilter {
         currency: currency.map(|currency| currency.code().to_owned()),
         codes: None,
@@ -387,9 +407,13 @@ pub(super) async fn transactions(
     ApiQuery(query): ApiQuery<ListTransactions>,
 ) -> Result<Json<Page<TransactionView>>, Problem> {
     let limit = limit_of(query.limit).map_err(|expected| Problem::invalid("limit", expected))?;
+    let account = query.account.as_deref().map(|text| {
+        let expected = format!("expected an account's code: 1 to {LONGEST_CODE} letters, digits and -_.:/");
+        account_code(text).map(str::to_owned).ok_or_else(|| Problem::invalid("account", expected))
+    });
     let filter = TransactionFilter {
         source_id: query.source_id,
-        account: query.account,
+        account: account.transpose()?,
         before: query.cursor,
         limit: limit + 1,
     };

@@ -120,7 +120,7 @@ async fn what_finance_reads_is_listed_each_once() {
 }
 
 /// Every parameter of every list, each with values that it cannot have.
-const WRONG: [(&str, &str, &[&str]); 9] = [
+const WRONG: [(&str, &str, &[&str]); 12] = [
     ("/v1/payments?", "limit", &["0", "201"]),
     ("/v1/payments?", "cursor", &["x", "0198c1f2", "../x", "%00"]),
     ("/v1/payments?", "status", &["paid", "", "CAPTURED", "%00"]),
@@ -128,8 +128,19 @@ const WRONG: [(&str, &str, &[&str]); 9] = [
     ("/v1/payments?", "created_from", &["yesterday", "2026-01-31", "2026-13-01T00:00:00Z", "%00"]),
     ("/v1/payments?", "created_before", &["1700000000", ""]),
     ("/v1/wallets/anna/entries?", "currency", &["eur", "XXX", ""]),
-    ("/v1/ledger/accounts?", "as_of", &["2026-02-30", "today"]),
+    (
+        "/v1/ledger/accounts?",
+        "as_of",
+        &["2026-02-30", "today", "2026-01-31T00:00:00Z", "2026-W05-6", "0000-01-01", "%2B2026-01-01", "%00"],
+    ),
     ("/v1/ledger/trial-balance?", "as_of", &["2026-02-30", ""]),
+    ("/v1/ledger/accounts?", "cursor", &["x", "a.EUR%00", "%00.EUR", "a.eur", ".EUR", "a%0Ab.EUR"]),
+    (
+        "/v1/wallets/anna/entries?currency=EUR&",
+        "cursor",
+        &["x", "0198c1f2-6f3a-7b10-8a52-3f8f0e3c9d11", "%00"],
+    ),
+    ("/v1/ledger/transactions?", "account", &["", "%00", "a%00b", "a%0Ab", "%C3%A4", "a%20b"]),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,5 +154,5 @@ async fn a_parameter_that_is_wrong_is_named() {
         }
     }
     let lists: BTreeSet<_> = WRONG.iter().map(|(list, ..)| *list).collect();
-    assert_eq!(lists.len(), 4);
+    assert_eq!(lists.len(), 6);
 }
