@@ -12,6 +12,7 @@ mod record_repo;
 mod repo;
 mod state;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use money::{MerchantId, Money, OperationId, OrderId, PaymentId, PspAccountId};
@@ -153,17 +154,16 @@ pub async fn find_by_reference(
     repo::find_by_reference(pool, merchant, account, reference).await
 }
 
-/// What an operation was to do, to measure evidence by; none if the merchant has no such operation at this account.
+/// What operations were to do, to measure evidence by. Those that the merchant does not have at that account are left out.
 ///
 /// # Errors
-/// When Postgres fails.
+/// When Postgres fails; for one of them, when its row is not understood.
 pub async fn expected(
     pool: &PgPool,
     merchant: MerchantId,
-    account: PspAccountId,
-    operation: OperationId,
-) -> Result<Option<Expected>, Error> {
-    repo::expected(pool, merchant, account, operation).await
+    wanted: &[(PspAccountId, OperationId)],
+) -> Result<HashMap<(PspAccountId, OperationId), Result<Expected, Error>>, sqlx::Error> {
+    repo::expected(pool, merchant, wanted).await
 }
 
 /// The id of a payment's first operation, which the same intent always gets.

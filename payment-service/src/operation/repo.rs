@@ -1,7 +1,9 @@
+use std::collections::HashMap;
 use std::time::Duration;
 
 use money::{MerchantId, Money, OperationId, OrderId, PaymentId, PspAccountId};
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use super::{Error, OperationStatus, Taken};
 use crate::psp::{CaptureMethod, Expected, PspReference};
@@ -121,24 +123,37 @@ pub(super) async fn find_by_reference(
 pub(super) async fn expected(
     pool: &PgPool,
     merchant: MerchantId,
-    account: PspAccountId,
-    operation: OperationId,
-) -> Result<Option<Expected>, Error> {
-    let row = sqlx::query!(
-        "select o.amount, o.currency, p.capture_method
-         from operation o
+    wanted: &[(PspAccountId, OperationId)],
+) -> Result<HashMap<(PspAccountId, OperationId), Result<Expected, Error>>, sqlx::Error> {
+    let (accounts, operations): (Vec<Uuid>, Vec<Uuid>) =
+        wanted.iter().map(|(account, operation)| (account.as_uuid(), operation.as_uuid())).unzip();
+    // each by its primary key, whatever the planner believes of a new table
+    let rows = sqlx::query!(
+        r#"select w.psp_account_id as "psp_account_id!: PspAccountId", w.operation_id as "operation_id!: OperationId",
+                o.amount, o.currency, p.capture_method
+         from unnest($2::uuid[], $3::uuid[]) as w (psp_account_id, operation_id)
+         cross join lateral (
+             select payment_id, psp_account_id, amount, currency from operation
+             where merchant_id = $1 and operation_id = w.operation_id offset 0
+         ) o
          cross join lateral (
              select capture_method from payment where merchant_id = $1 and payment_id = o.payment_id offset 0
          ) p
-         where o.merchant_id = $1 and o.operation_id = $2 and o.psp_account_id = $3",
+         where o.psp_account_id = w.psp_account_id"#,
         merchant.as_uuid(),
-        operation.as_uuid(),
-        account.as_uuid(),
+        &accounts,
+        &operations,
     )
-    .fetch_optional(pool)
+    .fetch_all(pool)
     .await?;
-    let Some(row) = row else { return Ok(None) };
-    let currency = row.currency.parse().map_err(|_| Error::UnknownWord("operation.currency"))?;
-    let capture = row.capture_method.parse().map_err(|_| Error::UnknownWord("payment.capture_method"))?;
-    Ok(Some(Expected { operation_id: operation, amount: Money::new(row.amount, currency), capture }))
+    let expected = rows.into_iter().map(|row| {
+        let operation_id = row.operation_id;
+        let currency = row.currency.parse().map_err(|_| Error::UnknownWord("operation.currency"));
+        let capture = row.capture_method.parse().map_err(|_| Error::UnknownWord("payment.capture_method"));
+        let expected = currency.and_then(|currency| {
+            Ok(Expected { operation_id, amount: Money::new(row.amount, currency), capture: capture? })
+        });
+        ((row.psp_account_id, operation_id), expected)
+    });
+    Ok(expected.collect())
 }

@@ -3,6 +3,8 @@
 //! `reconciliation` leaves lines that name an operation which has not succeeded at ours. Each ends its operation the way
 //! everything does, through [`Engine::record`], or is refused and becomes a break; then the line is booked.
 
+use std::collections::HashMap;
+
 use money::{MerchantId, Money};
 use reconciliation::evidence::{self, Evidence};
 use reconciliation::matching::Effect;
@@ -10,7 +12,7 @@ use sqlx::PgPool;
 
 use crate::engine::{Engine, PayError};
 use crate::operation::{self, By, Finding, Recording};
-use crate::psp::{Charge, Outcome, PspReference};
+use crate::psp::{Charge, Expected, Outcome, PspReference};
 
 /// Lines that are applied in one round.
 const BATCH: u16 = 256;
@@ -46,8 +48,13 @@ pub async fn merchants_with_due(pool: &PgPool) -> Result<Vec<MerchantId>, Error>
 /// When Postgres fails or a recording does.
 pub async fn run_once(pool: &PgPool, engine: &Engine, merchant: MerchantId) -> Result<bool, Error> {
     let pending = evidence::pending(pool, merchant, BATCH).await?;
-    for line in &pending {
-        if let Err(why) = apply(pool, engine, merchant, line).await? {
+    let wanted: Vec<_> = pending.iter().map(|line| (line.psp_account_id, line.operation_id)).collect();
+    let expected = operation::expected(pool, merchant, &wanted).await?.into_iter();
+    let expected = expected
+        .map(|(wanted, expected)| Ok((wanted, expected?)))
+        .collect::<Result<HashMap<_, _>, operation::Error>>()?;
+    for (line, wanted) in pending.iter().zip(&wanted) {
+        if let Err(why) = apply(engine, merchant, line, expected.get(wanted)).await? {
             tracing::warn!(operation_id = %line.operation_id, why, "a settlement line contradicts its operation");
             let mut tx = pool.begin().await?;
             evidence::refuse_in_tx(&mut tx, merchant, line.file_id, line.line_no, &why).await?;
@@ -60,15 +67,14 @@ pub async fn run_once(pool: &PgPool, engine: &Engine, merchant: MerchantId) -> R
 
 /// Ends the line's operation, or says why the line cannot.
 async fn apply(
-    pool: &PgPool,
     engine: &Engine,
     merchant: MerchantId,
     line: &Evidence,
+    expected: Option<&Expected>,
 ) -> Result<Result<(), String>, Error> {
     if line.effect != Effect::Capture {
         return Ok(Err("it is not of a capture".to_owned()));
     }
-    let expected = operation::expected(pool, merchant, line.psp_account_id, line.operation_id).await?;
     let Some(expected) = expected else { return Ok(Err("its operation is at another account".to_owned())) };
     if expected.amount != line.amount {
         return Ok(Err(difference(expected.amount, line.amount)));

@@ -5,21 +5,18 @@ mod arrival;
 mod repo;
 
 use arrival::Arrival;
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures::future::join_all;
 use money::{MerchantId, OperationId};
 use sqlx::PgPool;
 use time::OffsetDateTime;
 
-use crate::engine::{Engine, PayError};
+use crate::engine::Engine;
 use crate::merchant::PspAccount;
 use crate::operation::{self, By, Effect, Finding, Recording};
-use crate::psp::{self, Event, Judgement, Outcome, Psp, Subject, Why};
+use crate::psp::{self, Event, Evidence, Expected, Judgement, Outcome, Psp, Subject, Why};
 
 /// How many events are taken from a merchant's inbox at once.
 const BATCH: i64 = 64;
-
-/// How many of them are applied at once: with fewer connections than the pool has.
-const SIDE_BY_SIDE: usize = 6;
 
 /// Why a webhook is not acknowledged. Nothing was written.
 #[derive(Debug, thiserror::Error)]
@@ -29,17 +26,6 @@ pub enum ReceiveError {
     Signature(#[from] psp::SignatureError),
     /// Postgres failed; the PSP will deliver it again.
     #[error("webhook: the database failed")]
-    Database(#[from] sqlx::Error),
-}
-
-/// Why an event could not be applied; it stays in the inbox.
-#[derive(Debug, thiserror::Error)]
-enum ApplyError {
-    #[error("the operation could not be read")]
-    Operation(#[from] operation::Error),
-    #[error("what it says could not be recorded")]
-    Record(#[from] PayError),
-    #[error("the database failed")]
     Database(#[from] sqlx::Error),
 }
 
@@ -58,6 +44,14 @@ enum Verdict {
     Foreign,
     /// It is for a person.
     Quarantined(String),
+    /// It could not be looked at: it stays in the inbox.
+    Failed(String),
+}
+
+/// What an event that may end an operation says about which.
+struct Claim {
+    operation_id: OperationId,
+    evidence: Box<Evidence>,
 }
 
 /// Verifies a webhook and commits it to the inbox: what the PSP has signed is kept, also where it cannot be read, for a
@@ -94,75 +88,81 @@ pub async fn merchants_with_due(pool: &PgPool) -> Result<Vec<MerchantId>, sqlx::
 
 /// Applies up to a batch of a merchant's due events. Answers how many were looked at.
 ///
+/// All of them at once: what they say is recorded in few commits. One after the other they would take longer than payments
+/// do, each of which brings several, and the inbox would grow for as long as the shop sells.
+///
 /// # Errors
 /// When the inbox cannot be read or written. An event that fails by itself is tried again later.
 pub async fn apply_due(pool: &PgPool, engine: &Engine, merchant: MerchantId) -> Result<usize, sqlx::Error> {
-    let due = repo::take_due(pool, merchant, BATCH).await?;
-    // side by side, so that what they record goes together
-    stream::iter(&due)
-        .map(Ok)
-        .try_for_each_concurrent(SIDE_BY_SIDE, |row| apply_and_settle(pool, engine, merchant, row))
-        .await?;
+    let due = repo::take_due(pool, merchant, engine.lease(), BATCH).await?;
+    let claims = join_all(due.iter().map(|row| claim(pool, merchant, row))).await;
+    let claimed = due.iter().zip(&claims).filter_map(|(row, claim)| Some((row, claim.as_ref().ok()?)));
+    let wanted: Vec<_> = claimed.map(|(row, claim)| (row.psp_account_id, claim.operation_id)).collect();
+    let expected = operation::expected(pool, merchant, &wanted).await?;
+    let verdicts = due.iter().zip(claims).map(async |(row, claim)| match claim {
+        Ok(claim) => match expected.get(&(row.psp_account_id, claim.operation_id)) {
+            Some(Ok(expected)) => apply(pool, engine, merchant, &claim, expected).await,
+            Some(Err(error)) => Verdict::failed(error),
+            None => Verdict::Parked,
+        },
+        Err(verdict) => verdict,
+    });
+    let verdicts = join_all(verdicts).await;
+    for (row, verdict) in due.iter().zip(&verdicts) {
+        if let Verdict::Failed(problem) = verdict {
+            tracing::warn!(event_id = row.event_id, problem, "a webhook waits");
+        }
+    }
+    repo::settle(pool, merchant, &due, &verdicts).await?;
     Ok(due.len())
 }
 
-async fn apply_and_settle(
-    pool: &PgPool,
-    engine: &Engine,
-    merchant: MerchantId,
-    row: &repo::Row,
-) -> Result<(), sqlx::Error> {
-    match apply(pool, engine, merchant, row).await {
-        Ok(verdict) => repo::settle(pool, merchant, row, &verdict).await,
-        Err(error) => {
-            tracing::warn!(
-                event_id = row.event_id,
-                error = &error as &dyn std::error::Error,
-                "a webhook waits"
-            );
-            repo::put_back(pool, merchant, row, &error.to_string()).await
-        }
+impl Verdict {
+    fn failed(error: &(dyn std::error::Error + 'static)) -> Self {
+        let causes = std::iter::successors(Some(error), |error| error.source());
+        Self::Failed(causes.map(ToString::to_string).collect::<Vec<_>>().join(": "))
     }
+}
+
+/// What an event says about which operation; or what to do with one that says nothing about any.
+async fn claim(pool: &PgPool, merchant: MerchantId, row: &repo::Row) -> Result<Claim, Verdict> {
+    let event = read(row).map_err(Verdict::Quarantined)?;
+    if event.livemode != (row.mode == "live") {
+        return Err(Verdict::Quarantined("it is of the other mode".to_owned()));
+    }
+    let Subject::Payment(evidence) = event.subject else { return Err(Verdict::Ignored) };
+    let operation_id = match evidence.operation_id {
+        Some(id) => Some(id),
+        None => {
+            let reference = evidence.reference.as_str();
+            let found = operation::find_by_reference(pool, merchant, row.psp_account_id, reference).await;
+            found.map_err(|error| Verdict::failed(&error))?
+        }
+    };
+    Ok(Claim { operation_id: operation_id.ok_or(Verdict::Foreign)?, evidence })
 }
 
 async fn apply(
     pool: &PgPool,
     engine: &Engine,
     merchant: MerchantId,
-    row: &repo::Row,
-) -> Result<Verdict, ApplyError> {
-    let event = match read(row) {
-        Ok(event) => event,
-        Err(problem) => return Ok(Verdict::Quarantined(problem)),
-    };
-    if event.livemode != (row.mode == "live") {
-        return Ok(Verdict::Quarantined("it is of the other mode".to_owned()));
-    }
-    let Subject::Payment(evidence) = event.subject else {
-        return Ok(Verdict::Ignored);
-    };
-    let reference = evidence.reference.as_str();
-    let operation_id = match evidence.operation_id {
-        Some(id) => Some(id),
-        None => operation::find_by_reference(pool, merchant, row.psp_account_id, reference).await?,
-    };
-    let Some(operation_id) = operation_id else { return Ok(Verdict::Foreign) };
-    let Some(expected) = operation::expected(pool, merchant, row.psp_account_id, operation_id).await? else {
-        return Ok(Verdict::Parked);
-    };
-    match evidence.judge(&expected) {
+    claim: &Claim,
+    expected: &Expected,
+) -> Verdict {
+    let operation_id = claim.operation_id;
+    let instead = match claim.evidence.judge(expected) {
         Judgement::Said(outcome @ (Outcome::Succeeded(_) | Outcome::Declined { .. })) => {
-            record(engine, merchant, operation_id, outcome).await
+            return record(engine, merchant, operation_id, outcome).await;
         }
         Judgement::Said(Outcome::Unknown { why: Why::Mismatch(what), .. }) => {
-            operation::nudge(pool, merchant, operation_id).await?;
-            Ok(Verdict::Quarantined(format!("it contradicts its operation: {what}")))
+            Verdict::Quarantined(format!("it contradicts its operation: {what}"))
         }
         // It ends nothing by itself: whoever is in doubt asks the PSP for what is true now.
-        Judgement::Open { .. } | Judgement::Said(_) => {
-            operation::nudge(pool, merchant, operation_id).await?;
-            Ok(Verdict::Stale(Some("it decides nothing by itself")))
-        }
+        Judgement::Open { .. } | Judgement::Said(_) => Verdict::Stale(Some("it decides nothing by itself")),
+    };
+    match operation::nudge(pool, merchant, operation_id).await {
+        Ok(()) => instead,
+        Err(error) => Verdict::failed(&error),
     }
 }
 
@@ -176,7 +176,7 @@ async fn record(
     merchant: MerchantId,
     operation_id: OperationId,
     outcome: Outcome,
-) -> Result<Verdict, ApplyError> {
+) -> Verdict {
     let recording = Recording {
         operation_id,
         by: By::Evidence,
@@ -184,18 +184,16 @@ async fn record(
         attempts: Vec::new(),
         attempt_fence: 0,
     };
-    let recorded = match engine.record(merchant, recording).await {
+    match engine.record(merchant, recording).await.map(|recorded| recorded.effect) {
+        Ok(Effect::Now(_)) => Verdict::Applied(None),
+        Ok(Effect::LateSuccess) => Verdict::Applied(Some("a late success: see the break")),
+        Ok(Effect::SecondCharge) => Verdict::Applied(Some("a second charge: see the break")),
         Err(error) if error.is_foreign_reference() => {
-            return Ok(Verdict::Quarantined("the PSP's object is another operation's".to_owned()));
+            Verdict::Quarantined("the PSP's object is another operation's".to_owned())
         }
-        recorded => recorded?,
-    };
-    Ok(match recorded.effect {
-        Effect::Now(_) => Verdict::Applied(None),
-        Effect::LateSuccess => Verdict::Applied(Some("a late success: see the break")),
-        Effect::SecondCharge => Verdict::Applied(Some("a second charge: see the break")),
-        Effect::Stale | Effect::Superseded => Verdict::Stale(None),
-    })
+        Ok(Effect::Stale | Effect::Superseded) => Verdict::Stale(None),
+        Err(error) => Verdict::failed(&error),
+    }
 }
 
 /// The object and operation that an event names, for the inbox's columns.

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use money::{MerchantId, OperationId, PspAccountId};
 use serde_json::Value;
 use sqlx::PgPool;
@@ -69,8 +71,10 @@ pub(super) async fn merchants_with_due(pool: &PgPool) -> Result<Vec<MerchantId>,
 pub(super) async fn take_due(
     pool: &PgPool,
     merchant: MerchantId,
+    lease: Duration,
     limit: i64,
 ) -> Result<Vec<Row>, sqlx::Error> {
+    let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
     // taken for a while: whoever dies over them leaves them to the next one
     sqlx::query_as!(
         Row,
@@ -80,7 +84,7 @@ pub(super) async fn take_due(
              order by due_at limit $2
              for update skip locked
          ), taken as (
-             update webhook_event w set due_at = now() + interval '30 seconds', tries = w.tries + 1
+             update webhook_event w set due_at = now() + $3::bigint * interval '1 millisecond', tries = w.tries + 1
              from due where w.ctid = due.ctid
              returning w.*
          )
@@ -89,80 +93,105 @@ pub(super) async fn take_due(
          order by t.psp_created_at"#,
         merchant.as_uuid(),
         limit,
+        lease_ms,
     )
     .fetch_all(pool)
     .await
 }
 
+/// Writes down what became of events, in one statement.
 pub(super) async fn settle(
     pool: &PgPool,
     merchant: MerchantId,
-    row: &Row,
-    verdict: &Verdict,
+    rows: &[Row],
+    verdicts: &[Verdict],
 ) -> Result<(), sqlx::Error> {
-    let (status, detail) = match verdict {
-        Verdict::Parked if row.tries < TRIES => {
-            return wait(pool, merchant, row, "parked", "about nothing known").await;
-        }
-        Verdict::Parked => ("quarantined", Some("about nothing known")),
-        Verdict::Foreign if row.tries < FOREIGN_TRIES => {
-            return wait(pool, merchant, row, "parked", "about nothing known").await;
-        }
-        Verdict::Foreign => ("ignored", Some("of a payment that is not ours")),
-        Verdict::Applied(detail) => ("applied", *detail),
-        Verdict::Stale(detail) => ("stale", *detail),
-        Verdict::Ignored => ("ignored", None),
-        Verdict::Quarantined(detail) => ("quarantined", Some(detail.as_str())),
-    };
-    sqlx::query!(
-        // unless it took longer than the event was ours, and somebody else has it now
-        "update webhook_event set status = $4, detail = $5, due_at = null, settled_at = now()
-         where merchant_id = $1 and psp_account_id = $2 and event_id = $3 and tries = $6 and due_at is not null",
-        merchant.as_uuid(),
-        row.psp_account_id.as_uuid(),
-        row.event_id,
-        status,
-        detail,
-        row.tries,
-    )
-    .execute(pool)
-    .await?;
-    Ok(())
-}
-
-pub(super) async fn put_back(
-    pool: &PgPool,
-    merchant: MerchantId,
-    row: &Row,
-    problem: &str,
-) -> Result<(), sqlx::Error> {
-    if row.tries >= TRIES {
-        return settle(pool, merchant, row, &Verdict::Quarantined(problem.to_owned())).await;
+    let (mut accounts, mut events) = (Vec::new(), Vec::new());
+    let (mut statuses, mut details, mut waits) = (Vec::new(), Vec::new(), Vec::new());
+    let mut tries = Vec::with_capacity(rows.len());
+    for (row, verdict) in rows.iter().zip(verdicts) {
+        let next = next(row.tries, verdict);
+        accounts.push(row.psp_account_id.as_uuid());
+        events.push(row.event_id.as_str());
+        statuses.push(next.status);
+        details.push(next.detail);
+        waits.push(next.wait_s);
+        tries.push(row.tries);
     }
-    wait(pool, merchant, row, "pending", problem).await
-}
-
-/// Leaves an event for later: after a second, two, four, ... at most an hour.
-async fn wait(
-    pool: &PgPool,
-    merchant: MerchantId,
-    row: &Row,
-    status: &str,
-    detail: &str,
-) -> Result<(), sqlx::Error> {
-    let wait_s = 1_i64 << row.tries.clamp(0, 11);
+    // each by its primary key, whatever the planner believes of a new table; one that somebody else has taken meanwhile,
+    // because it took too long, is left to them
     sqlx::query!(
-        "update webhook_event set status = $4, detail = $5, due_at = now() + least($6::bigint, 3600) * interval '1 second'
-         where merchant_id = $1 and psp_account_id = $2 and event_id = $3 and tries = $7 and due_at is not null",
+        "update webhook_event w
+         set status = n.status, detail = n.detail, due_at = now() + n.wait_s * interval '1 second',
+             settled_at = case when n.wait_s is null then now() end
+         from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::int[])
+             as n (psp_account_id, event_id, status, detail, wait_s, tries)
+         cross join lateral (
+             select ctid from webhook_event
+             where merchant_id = $1 and psp_account_id = n.psp_account_id and event_id = n.event_id
+               and tries = n.tries and due_at is not null offset 0
+         ) found
+         where w.ctid = found.ctid",
         merchant.as_uuid(),
-        row.psp_account_id.as_uuid(),
-        row.event_id,
-        status,
-        detail,
-        wait_s,
-        row.tries,
+        &accounts,
+        &events as &[&str],
+        &statuses as &[&str],
+        &details as &[Option<&str>],
+        &waits as &[Option<i64>],
+        &tries,
     )
     .execute(pool)
     .await?;
     Ok(())
+}
+
+/// What becomes of an event.
+#[derive(Debug, PartialEq, Eq)]
+struct Next<'a> {
+    status: &'static str,
+    detail: Option<&'a str>,
+    /// How long it waits in the inbox; none when it leaves it.
+    wait_s: Option<i64>,
+}
+
+/// One that was tried so often and cannot be applied yet waits for two seconds, four, ... at most an hour, and in the
+/// end for a person.
+fn next(tries: i32, verdict: &Verdict) -> Next<'_> {
+    let done = |status, detail| Next { status, detail, wait_s: None };
+    let again = |status, detail| match tries {
+        ..TRIES => Next { status, detail, wait_s: Some((1_i64 << tries.clamp(0, 12)).min(3600)) },
+        _ => done("quarantined", detail),
+    };
+    match verdict {
+        Verdict::Applied(detail) => done("applied", *detail),
+        Verdict::Stale(detail) => done("stale", *detail),
+        Verdict::Ignored => done("ignored", None),
+        Verdict::Quarantined(detail) => done("quarantined", Some(detail)),
+        Verdict::Parked => again("parked", Some("about nothing known")),
+        Verdict::Foreign if tries < FOREIGN_TRIES => again("parked", Some("about nothing known")),
+        Verdict::Foreign => done("ignored", Some("of a payment that is not ours")),
+        Verdict::Failed(problem) => again("pending", Some(problem)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_that_cannot_be_applied_waits_longer_each_time_and_in_the_end_for_a_person() {
+        let problem = Verdict::Failed("no".to_owned());
+        for (tries, wait_s) in [(1, 2), (2, 4), (11, 2048), (12, 3600), (29, 3600)] {
+            assert_eq!(
+                next(tries, &problem),
+                Next { status: "pending", detail: Some("no"), wait_s: Some(wait_s) }
+            );
+            assert_eq!(next(tries, &Verdict::Parked).wait_s, Some(wait_s));
+        }
+        for verdict in [&problem, &Verdict::Parked] {
+            let Next { status, wait_s, .. } = next(TRIES, verdict);
+            assert_eq!((status, wait_s), ("quarantined", None));
+        }
+        assert_eq!(next(1, &Verdict::Stale(None)), Next { status: "stale", detail: None, wait_s: None });
+    }
 }

@@ -207,7 +207,9 @@ mod tests {
                 }
             })
             .await;
-        assert!(round.is_err());
+        assert_eq!(round.ok(), Some(Outcome::Busy), "there is more to do for the others");
         assert_eq!(*seen.lock().unwrap(), merchants);
+        let round = each(merchants, |_| async { Err(Error::Database(sqlx::Error::PoolClosed)) }).await;
+        assert!(round.is_err(), "it is waited out");
     }
 }
