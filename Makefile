@@ -18,6 +18,11 @@ else
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 
+# librdkafka cannot be built on a path with spaces.
+ifneq ($(word 2,$(ROOT)),)
+export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/payonce/target-$(shell pwd -P | cksum | cut -d ' ' -f 1)
+endif
+
 # Builds read the checked-in descriptions of the queries.
 export SQLX_OFFLINE = true
 TARGET = $${CARGO_TARGET_DIR:-target}

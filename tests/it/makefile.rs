@@ -48,6 +48,30 @@ fn make_lists_its_targets_wherever_it_lies_and_wherever_it_is_called_from() {
     assert!(said(&relative.unwrap()).contains("make demo "));
 }
 
+#[test]
+fn where_the_path_has_spaces_the_build_is_elsewhere_because_librdkafka_s_own_cannot_have_them() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (odd, home) = (scratch.path().join("a b/c d"), scratch.path().join("home"));
+    std::fs::create_dir_all(odd.join("scripts")).unwrap();
+    for name in ["Makefile", "scripts/prerequisites"] {
+        std::fs::copy(workspace().join(name), odd.join(name)).unwrap();
+    }
+    let make = || {
+        let mut make = command("make");
+        make.arg("prerequisites")
+            .current_dir(&odd)
+            .env_remove("CARGO_TARGET_DIR")
+            .env("XDG_CACHE_HOME", &home);
+        make
+    };
+    let output = make().output().unwrap();
+    let elsewhere = format!("building in {}/payonce/target-", home.display());
+    assert!(output.status.success() && said(&output).contains(&elsewhere), "{}", said(&output));
+    let output = make().env("CARGO_TARGET_DIR", "tar get").output().unwrap();
+    let refused = "a b/c d/tar get: set CARGO_TARGET_DIR to another";
+    assert!(!output.status.success() && said(&output).contains(refused), "{}", said(&output));
+}
+
 /// A folder of all programs of this machine but some, for a search path.
 struct Programs(tempfile::TempDir);
 
