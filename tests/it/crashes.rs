@@ -13,6 +13,10 @@ use crate::world::{World, charge_fault, order};
 
 /// Short, so that what a killed service left is taken over while the test waits.
 const QUICK: [&str; 6] = ["--patience", "1s", "--psp-deadline", "2s", "--lease", "3s"];
+/// Long, so that a step that takes a slow machine long is not taken for the end of somebody's patience. The PSP hangs
+/// more than once, because a call that got no answer is made again after a while.
+const PATIENT: [&str; 5] =
+    ["--patience=60s", "--psp-deadline=60s", "--lease=70s", "--request-timeout=80s", "--grace=60s"];
 const CLIENTS: u64 = 12;
 const ORDERS: u64 = 30;
 const KILLS: u32 = 4;
@@ -91,8 +95,8 @@ async fn a_payment_whose_client_and_service_are_both_gone_is_finished_by_the_nex
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_lets_what_is_in_flight_be_answered_and_takes_nothing_new() {
-    let mut world = World::new(&[]);
-    world.stage.control.fault(&charge_fault(&json!({"kind": "hang"}), 1)).await.unwrap();
+    let mut world = World::new(&PATIENT);
+    world.stage.control.fault(&charge_fault(&json!({"kind": "hang"}), 5)).await.unwrap();
     let client = world.stage.client.clone();
     let asking = tokio::spawn(async move { client.pay("key", &order("order-1", 700)).await });
     world.stage.control.get("wait?hanging=1").await.unwrap();
@@ -104,6 +108,7 @@ async fn sigterm_lets_what_is_in_flight_be_answered_and_takes_nothing_new() {
         })
         .await;
     assert!(!asking.is_finished(), "it was dropped");
+    world.stage.control.heal().await.unwrap();
     world.stage.control.post("faults/release", &json!({})).await.unwrap();
     let told = asking.await.unwrap().expect("an answer in spite of the signal");
     assert_eq!((told.status, &told.json()["status"]), (201, &json!("captured")), "{}", told.body);
