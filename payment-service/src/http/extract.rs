@@ -1,9 +1,11 @@
 //! What handlers take from a request: read within bounds, looked through for card numbers, and refused with a problem.
 
+use std::fmt::Display;
+use std::str::FromStr;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::extract::{FromRequest, FromRequestParts, MatchedPath, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
@@ -11,6 +13,7 @@ use axum::response::{IntoResponse as _, Response};
 use futures::TryStreamExt as _;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
+use serde_json::{Map, Value};
 
 use super::card_number::{find_in_json, found_in, found_in_encoded};
 use super::error::{Code, Problem};
@@ -27,6 +30,9 @@ const BODY_PATIENCE: Duration = Duration::from_secs(15);
 
 /// How much of a deserialiser's message is passed on, in characters.
 const LONGEST_MESSAGE: usize = 300;
+
+/// What is wrong with a field that is there more than once.
+const SEVERAL: &str = "expected one value, found several";
 
 /// Refuses what looks like a card number in the path, the query or the idempotency key, before anything else sees it.
 pub async fn refuse_card_numbers(request: Request, next: Next) -> Response {
@@ -128,9 +134,9 @@ fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         return Err(card_number_refused(field));
     }
     // A list would be taken for the fields in their order.
-    if text.trim_start().starts_with(|first| first != '{') && serde_json::from_str::<IgnoredAny>(text).is_ok()
-    {
-        return Err(Problem::invalid("body", "expected an object"));
+    if !text.trim_start().starts_with('{') {
+        let parsed = serde_json::from_str::<IgnoredAny>(text).map_err(|error| json_problem("", &error));
+        return Err(parsed.err().unwrap_or_else(|| Problem::invalid("body", "expected an object")));
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut deserializer)
@@ -170,40 +176,59 @@ fn field_and_expectation(path: &str, error: &serde_json::Error) -> (String, Stri
         |field: &str| if matches!(path, "" | ".") { field.to_owned() } else { format!("{path}.{field}") };
     match (named("missing field `"), named("duplicate field `"), path) {
         (Some(field), _, _) => (within(field), "expected a value, found none".to_owned()),
-        (_, Some(field), _) => (within(field), "expected one value, found several".to_owned()),
+        (_, Some(field), _) => (within(field), SEVERAL.to_owned()),
         (None, None, "" | ".") => ("body".to_owned(), message),
         (None, None, path) => (path.to_owned(), message),
     }
 }
 
-/// The parameters of the path.
+/// The parameter of the path: each route has one at most. It is refused with its name and what `T` expects.
 #[derive(Debug, Clone, Copy)]
 pub struct ApiPath<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for ApiPath<T> {
+impl<S: Send + Sync, T: FromStr<Err: Display>> FromRequestParts<S> for ApiPath<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        match Path::from_request_parts(parts, state).await {
-            Ok(Path(value)) => Ok(Self(value)),
+        let refused = |parts: &Parts, expected: String| Problem::invalid(path_parameter(parts), expected);
+        match Path::<String>::from_request_parts(parts, state).await {
+            Ok(Path(text)) => {
+                text.parse().map(Self).map_err(|error: T::Err| refused(parts, error.to_string()))
+            }
             Err(error) if error.status().is_server_error() => Err(Problem::internal(error)),
-            Err(error) => Err(Problem::new(Code::MalformedRequest).field("path", error.body_text())),
+            Err(_) => Err(refused(parts, "expected percent-encoded UTF-8".to_owned())),
         }
     }
 }
 
-/// The parameters of the query. `T` refuses those that it does not know by `#[serde(deny_unknown_fields)]`.
+/// What the route calls its parameter.
+fn path_parameter(parts: &Parts) -> String {
+    let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let name = route.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
+    name.map_or("path", |(name, _)| name).to_owned()
+}
+
+/// The parameters of the query, each of them a text. `T` refuses those that it does not know by
+/// `#[serde(deny_unknown_fields)]`.
 #[derive(Debug, Clone, Copy)]
 pub struct ApiQuery<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for ApiQuery<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        match Query::from_request_parts(parts, state).await {
-            Ok(Query(value)) => Ok(Self(value)),
-            Err(error) => Err(Problem::new(Code::MalformedRequest).field("query", error.body_text())),
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let mut given = Map::new();
+        for (name, value) in form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()) {
+            if given.contains_key(&*name) {
+                let name: String = name.chars().take(LONGEST_MESSAGE).collect();
+                return Err(Problem::invalid(name, SEVERAL));
+            }
+            given.insert(name.into_owned(), Value::String(value.into_owned()));
         }
+        serde_path_to_error::deserialize(Value::Object(given)).map(Self).map_err(|error| {
+            let (field, expected) = field_and_expectation(&error.path().to_string(), error.inner());
+            Problem::invalid(field, expected)
+        })
     }
 }
 

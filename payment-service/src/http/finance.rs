@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use ledger::balance::{AccountFilter, AccountMovement};
 use ledger::posting::{Transaction, TransactionFilter};
-use money::{Currency, SellerId, TransactionId};
+use money::{Currency, OperationId, SellerId, TransactionId};
 use serde::{Deserialize, Serialize};
 use time::format_description::well_known::Iso8601;
 use time::{Date, OffsetDateTime};
@@ -15,7 +15,7 @@ use super::AppState;
 use super::auth::{Auth, FinanceRead};
 use super::error::{Code, Problem, ProblemDocument};
 use super::extract::{ApiPath, ApiQuery};
-use super::page::{Page, limit_of};
+use super::page::{Limit, NO_CURSOR, Page};
 
 /// The most characters of an account's code that is asked for; the longest there is has a seller's 64 in it.
 const LONGEST_CODE: usize = 100;
@@ -82,8 +82,10 @@ pub struct ListEntries {
     currency: String,
     /// The `next_cursor` of the page before.
     cursor: Option<String>,
-    /// How many, 1 to 200; 50 if left out.
-    limit: Option<u16>,
+    /// How many.
+    #[serde(default)]
+    #[param(value_type = u16, required = false, minimum = 1, maximum = 200, default = 50)]
+    limit: Limit,
 }
 
 /// An account with its balance.
@@ -110,8 +112,10 @@ pub struct ListAccounts {
     as_of: Option<String>,
     /// The `next_cursor` of the page before.
     cursor: Option<String>,
-    /// How many, 1 to 200; 50 if left out.
-    limit: Option<u16>,
+    /// How many.
+    #[serde(default)]
+    #[param(value_type = u16, required = false, minimum = 1, maximum = 200, default = 50)]
+    limit: Limit,
 }
 
 /// What the trial balance is of.
@@ -155,13 +159,16 @@ pub struct TrialBalanceOfCurrency {
 #[into_params(parameter_in = Query)]
 pub struct ListTransactions {
     /// Only those about this row, such as an operation's id.
-    source_id: Option<Uuid>,
+    #[param(format = Uuid)]
+    source_id: Option<String>,
     /// Only those that move the account with this code.
     account: Option<String>,
     /// The `next_cursor` of the page before.
-    cursor: Option<TransactionId>,
-    /// How many, 1 to 200; 50 if left out.
-    limit: Option<u16>,
+    cursor: Option<String>,
+    /// How many.
+    #[serde(default)]
+    #[param(value_type = u16, required = false, minimum = 1, maximum = 200, default = 50)]
+    limit: Limit,
 }
 
 /// A transaction of the ledger.
@@ -249,18 +256,23 @@ pub(super) async fn wallet_entries(
     ApiPath(seller): ApiPath<SellerId>,
     ApiQuery(query): ApiQuery<ListEntries>,
 ) -> Result<Json<Page<WalletEntry>>, Problem> {
-    let limit = limit_of(query.limit).map_err(|expected| Problem::invalid("limit", expected))?;
     let currency = currency_of(&query.currency)?;
     let before = query.cursor.as_deref().map(parse_entry_cursor).transpose()?;
-    let rows =
-        ::wallet::wallet::entries(&state.pool, caller.merchant_id, &seller, currency, before, limit + 1)
-            .await?;
+    let rows = ::wallet::wallet::entries(
+        &state.pool,
+        caller.merchant_id,
+        &seller,
+        currency,
+        before,
+        query.limit.and_one(),
+    )
+    .await?;
     // a seller that is known may have had nothing in this currency
     if rows.is_empty() && ::wallet::wallet::read(&state.pool, caller.merchant_id, &seller).await?.is_empty() {
         return Err(unknown_seller());
     }
     let cursor = |row: &AccountMovement| format!("{}.{}", row.transaction_id, row.entry_no);
-    let page = Page::of(rows, limit, cursor);
+    let page = Page::of(rows, query.limit, cursor);
     Ok(Json(Page { data: page.data.into_iter().map(wallet_entry).collect(), next_cursor: page.next_cursor }))
 }
 
@@ -284,7 +296,7 @@ fn wallet_entry(row: AccountMovement) -> WalletEntry {
 
 fn parse_entry_cursor(text: &str) -> Result<(TransactionId, i16), Problem> {
     let parsed = text.split_once('.').and_then(|(id, number)| Some((id.parse().ok()?, number.parse().ok()?)));
-    parsed.ok_or_else(|| Problem::invalid("cursor", "expected the next_cursor of a page"))
+    parsed.ok_or_else(|| Problem::invalid("cursor", NO_CURSOR))
 }
 
 fn currency_of(text: &str) -> Result<Currency, Problem> {
@@ -313,7 +325,7 @@ fn parse_account_cursor(text: &str) -> Result<(String, String), Problem> {
     let parts = text.rsplit_once('.').and_then(|(code, currency)| {
         Some((account_code(code)?.to_owned(), currency.parse::<Currency>().ok()?.code().to_owned()))
     });
-    parts.ok_or_else(|| Problem::invalid("cursor", "expected the next_cursor of a page"))
+    parts.ok_or_else(|| Problem::invalid("cursor", NO_CURSOR))
 }
 
 /// The merchant's accounts with their balances, by code.
@@ -329,7 +341,6 @@ pub(super) async fn accounts(
     caller: Auth<FinanceRead>,
     ApiQuery(query): ApiQuery<ListAccounts>,
 ) -> Result<Json<Page<AccountView>>, Problem> {
-    let limit = limit_of(query.limit).map_err(|expected| Problem::invalid("limit", expected))?;
     let currency = query.currency.as_deref().map(currency_of).transpose()?;
     let as_of = day_of("as_of", query.as_of.as_deref())?;
     let after = query.cursor.as_deref().map(parse_account_cursor);
@@ -337,10 +348,10 @@ pub(super) async fn accounts(
         currency: currency.map(|currency| currency.code().to_owned()),
         codes: None,
         after: after.transpose()?,
-        limit: Some(limit + 1),
+        limit: Some(query.limit.and_one()),
     };
     let rows = ledger::balance::list(&state.pool, caller.merchant_id, &filter, as_of).await?;
-    let page = Page::of(rows, limit, |row| format!("{}.{}", row.code, row.currency));
+    let page = Page::of(rows, query.limit, |row| format!("{}.{}", row.code, row.currency));
     let data = page.data.into_iter().map(|row| AccountView {
         code: row.code,
         currency: row.currency,
@@ -406,19 +417,27 @@ pub(super) async fn transactions(
     caller: Auth<FinanceRead>,
     ApiQuery(query): ApiQuery<ListTransactions>,
 ) -> Result<Json<Page<TransactionView>>, Problem> {
-    let limit = limit_of(query.limit).map_err(|expected| Problem::invalid("limit", expected))?;
+    let source_id = query.source_id.as_deref().map(|text| {
+        let id =
+            text.parse::<OperationId>().map_err(|error| Problem::invalid("source_id", error.to_string()));
+        id.map(OperationId::as_uuid)
+    });
+    let before = query
+        .cursor
+        .as_deref()
+        .map(|text| text.parse::<TransactionId>().map_err(|_| Problem::invalid("cursor", NO_CURSOR)));
     let account = query.account.as_deref().map(|text| {
         let expected = format!("expected an account's code: 1 to {LONGEST_CODE} letters, digits and -_.:/");
         account_code(text).map(str::to_owned).ok_or_else(|| Problem::invalid("account", expected))
     });
     let filter = TransactionFilter {
-        source_id: query.source_id,
+        source_id: source_id.transpose()?,
         account: account.transpose()?,
-        before: query.cursor,
-        limit: limit + 1,
+        before: before.transpose()?,
+        limit: query.limit.and_one(),
     };
     let rows = ledger::posting::list(&state.pool, caller.merchant_id, &filter).await?;
-    let page = Page::of(rows, limit, |row| row.transaction_id.to_string());
+    let page = Page::of(rows, query.limit, |row| row.transaction_id.to_string());
     Ok(Json(Page {
         data: page.data.into_iter().map(transaction_view).collect(),
         next_cursor: page.next_cursor,

@@ -17,7 +17,7 @@ use super::AppState;
 use super::auth::{Auth, Payments};
 use super::error::{Code, Problem, ProblemDocument};
 use super::extract::{ApiJson, ApiPath, ApiQuery};
-use super::page::{Page, limit_of};
+use super::page::{Limit, NO_CURSOR, Page};
 use super::request_id;
 use crate::engine::{Answer, PayError, Request};
 use crate::idempotency::{Fingerprint, IdempotencyKey};
@@ -107,8 +107,10 @@ pub struct ListPayments {
     created_before: Option<String>,
     /// The `next_cursor` of the page before.
     cursor: Option<String>,
-    /// How many, 1 to 200; 50 if left out.
-    limit: Option<u16>,
+    /// How many.
+    #[serde(default)]
+    #[param(value_type = u16, required = false, minimum = 1, maximum = 200, default = 50)]
+    limit: Limit,
 }
 
 /// Makes a payment and charges it, exactly once.
@@ -381,7 +383,6 @@ pub(super) async fn list(
     ApiQuery(query): ApiQuery<ListPayments>,
 ) -> Result<axum::Json<Page<PaymentView>>, Problem> {
     let mut check = Check(None);
-    let limit = limit_of(query.limit).map_err(|expected| Problem::invalid("limit", expected))?;
     let moment = |check: &mut Check, field: &str, text: Option<String>| {
         let parsed =
             text.map(|text| OffsetDateTime::parse(&text, &Rfc3339).map_err(|_| "expected an RFC 3339 time"));
@@ -394,13 +395,14 @@ pub(super) async fn list(
         }),
         created_from: moment(&mut check, "created_from", query.created_from),
         created_before: moment(&mut check, "created_before", query.created_before),
-        after: query.cursor.and_then(|text| check.take("cursor", text.parse::<PaymentId>())),
-        // one more than asked for tells whether there are more
-        limit: limit + 1,
+        after: query
+            .cursor
+            .and_then(|text| check.take("cursor", text.parse::<PaymentId>().map_err(|_| NO_CURSOR))),
+        limit: query.limit.and_one(),
     };
     if let Some(problem) = check.0 {
         return Err(problem);
     }
     let payments = payment::list(&state.pool, caller.merchant_id, &filter).await?;
-    Ok(axum::Json(Page::of(payments, limit, |payment| payment.payment_id.to_string())))
+    Ok(axum::Json(Page::of(payments, query.limit, |payment| payment.payment_id.to_string())))
 }

@@ -30,7 +30,8 @@ struct Order {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Filter {
-    limit: Option<u8>,
+    #[serde(default)]
+    limit: page::Limit,
 }
 
 fn service() -> Router {
@@ -46,7 +47,7 @@ fn service() -> Router {
             post(async |key: IdempotencyKey, ApiJson(order): ApiJson<Order>| order.order_id + key.as_str()),
         )
         .route("/orders/{id}", get(async |ApiPath(id): ApiPath<money::PaymentId>| id.to_string()))
-        .route("/list", get(async |ApiQuery(filter): ApiQuery<Filter>| format!("{:?}", filter.limit)))
+        .route("/list", get(async |ApiQuery(filter): ApiQuery<Filter>| filter.limit.get().to_string()))
         .route("/panic", get(async || -> StatusCode { panic!("on purpose") }))
         .route("/stuck", get(async || std::future::pending::<StatusCode>().await))
         .merge(protected);
@@ -95,9 +96,11 @@ async fn whatever_is_refused_is_a_problem_with_its_code_and_request() {
     for (request, status, code) in [
         (get_request("/nowhere"), 404, "not_found"),
         (get_request("/orders"), 405, "method_not_allowed"),
-        (get_request("/orders/nonsense"), 400, "malformed_request"),
-        (get_request("/list?limit=many"), 400, "malformed_request"),
-        (get_request("/list?unknown=1"), 400, "malformed_request"),
+        (get_request("/orders/nonsense"), 422, "validation_failed"),
+        (get_request("/orders/%ff"), 422, "validation_failed"),
+        (get_request("/list?limit=many"), 422, "validation_failed"),
+        (get_request("/list?unknown=1"), 422, "validation_failed"),
+        (order().body(Body::from("[".repeat(10_000))).unwrap(), 400, "malformed_json"),
         (get_request("/protected"), 401, "unauthenticated"),
         (order().body(Body::from("{")).unwrap(), 400, "malformed_json"),
         (order().body(Body::from(vec![0xff])).unwrap(), 400, "malformed_json"),
@@ -124,6 +127,21 @@ async fn whatever_is_refused_is_a_problem_with_its_code_and_request() {
             (status, code),
             "{what}: {document}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_parameter_that_is_wrong_is_named_with_what_was_expected() {
+    for (uri, field, detail) in [
+        ("/orders/nonsense", "id", "expected a UUID such as 0198c1f2-6f3a-7b10-8a52-3f8f0e3c9d11"),
+        ("/orders/%ff", "id", "expected percent-encoded UTF-8"),
+        ("/list?limit=many", "limit", "expected 1 to 200"),
+        ("/list?limit=0", "limit", "expected 1 to 200"),
+        ("/list?limit=1&limit=2", "limit", "expected one value, found several"),
+        ("/list?unknown=1", "unknown", "unknown field `unknown`, expected `limit`"),
+    ] {
+        let document = send(get_request(uri)).await.problem();
+        assert_eq!(document["errors"], serde_json::json!([{"field": field, "detail": detail}]), "{uri}");
     }
 }
 

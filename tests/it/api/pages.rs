@@ -120,8 +120,8 @@ async fn what_finance_reads_is_listed_each_once() {
 }
 
 /// Every parameter of every list, each with values that it cannot have.
-const WRONG: [(&str, &str, &[&str]); 12] = [
-    ("/v1/payments?", "limit", &["0", "201"]),
+const WRONG: [(&str, &str, &[&str]); 18] = [
+    ("/v1/payments?", "limit", &["0", "201", "65537", "-1", "many", "", "5&limit=6"]),
     ("/v1/payments?", "cursor", &["x", "0198c1f2", "../x", "%00"]),
     ("/v1/payments?", "status", &["paid", "", "CAPTURED", "%00"]),
     ("/v1/payments?", "order_id", &["", "%00", "a%0Ab"]),
@@ -134,6 +134,12 @@ const WRONG: [(&str, &str, &[&str]); 12] = [
         &["2026-02-30", "today", "2026-01-31T00:00:00Z", "2026-W05-6", "0000-01-01", "%2B2026-01-01", "%00"],
     ),
     ("/v1/ledger/trial-balance?", "as_of", &["2026-02-30", ""]),
+    ("/v1/wallets/anna/entries?", "currency", &["EUR&currency=EUR"]),
+    ("/v1/wallets/anna/entries?currency=EUR&", "limit", &["0", "many"]),
+    ("/v1/ledger/accounts?", "limit", &["0", "many"]),
+    ("/v1/ledger/transactions?", "limit", &["0", "many"]),
+    ("/v1/ledger/transactions?", "source_id", &["x", "", "%00"]),
+    ("/v1/ledger/transactions?", "cursor", &["x", "", "%00"]),
     ("/v1/ledger/accounts?", "cursor", &["x", "a.EUR%00", "%00.EUR", "a.eur", ".EUR", "a%0Ab.EUR"]),
     (
         "/v1/wallets/anna/entries?currency=EUR&",
@@ -152,6 +158,19 @@ async fn a_parameter_that_is_wrong_is_named() {
             let path = format!("{list}{field}={value}");
             api.get(key, &path).await.refused_field(&path, 422, "validation_failed", field);
         }
+    }
+    for (path, field) in [
+        ("/v1/payments/nonsense", "payment_id"),
+        ("/v1/payments/%00/timeline", "payment_id"),
+        ("/v1/payments/%ff", "payment_id"),
+        ("/v1/wallets/a%2Fb", "seller"),
+        ("/v1/wallets/%00/entries?currency=EUR", "seller"),
+        (&format!("/v1/wallets/{}", "s".repeat(65)), "seller"),
+        ("/v1/wallets/anna/entries", "currency"),
+        ("/v1/payments?sort=asc", "sort"),
+        ("/v1/ledger/trial-balance?currency=EUR", "currency"),
+    ] {
+        api.get(key, path).await.refused_field(path, 422, "validation_failed", field);
     }
     let lists: BTreeSet<_> = WRONG.iter().map(|(list, ..)| *list).collect();
     assert_eq!(lists.len(), 6);
