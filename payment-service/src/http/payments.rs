@@ -204,7 +204,12 @@ impl From<PayError> for Problem {
                 .detail("repeat the request with the same key")
                 .retry_after(std::time::Duration::from_secs(1))
                 .caused_by(PayError::Failed(source)),
-            error => Self::internal(error),
+            // it may have been claimed: the key finds out
+            PayError::Interrupted => Self::new(Code::Unavailable)
+                .detail("what became of it is not known; repeat the request with the same key")
+                .retry_after(std::time::Duration::from_secs(1))
+                .caused_by(PayError::Interrupted),
+            error @ PayError::Failed(_) => Self::internal(error),
         }
     }
 }

@@ -179,6 +179,17 @@ async fn whoever_is_not_recognised_gets_the_same_answer() {
     assert_eq!(bodies.len(), 1);
 }
 
+#[test]
+fn who_does_not_know_what_became_of_a_payment_is_told_to_ask_again_with_the_same_key() {
+    for error in [crate::engine::PayError::Interrupted, crate::engine::PayError::Busy] {
+        let problem = Problem::from(error);
+        let document: Value = serde_json::from_str(&problem.render(None)).unwrap();
+        assert_eq!((document["status"].as_u64(), document["retry_after"].as_u64()), (Some(503), Some(1)));
+        assert!(document["detail"].as_str().unwrap().contains("the same key"), "{document}");
+        assert_eq!(problem.into_response().headers()[header::RETRY_AFTER], "1");
+    }
+}
+
 #[tokio::test]
 async fn a_panic_is_answered_and_tells_nothing() {
     let reply = send(get_request("/panic")).await;
