@@ -260,6 +260,13 @@ impl MakeWriter<'_> for Log {
     }
 }
 
+/// Whether the number stands there, however its groups are separated. Four of its digits alone do so by chance in every
+/// hundredth time stamp or id.
+fn has_the_card(text: &str) -> bool {
+    let separates = |character: char| character.is_whitespace() || "-.+".contains(character);
+    text.replace("%20", " ").replace(separates, "").contains(CARD)
+}
+
 #[tokio::test]
 async fn a_card_number_anywhere_is_refused_and_stands_in_no_answer_and_no_log() {
     let (log, _guard) = Log::listen(tracing::Level::TRACE).await;
@@ -284,7 +291,7 @@ async fn a_card_number_anywhere_is_refused_and_stands_in_no_answer_and_no_log() 
         let document = reply.problem();
         assert_eq!(document["code"], "card_number_refused", "{what}: {document}");
         assert_eq!(document["errors"][0]["field"], field, "{what}");
-        assert!(!reply.text.contains("4242"), "{what}: {}", reply.text);
+        assert!(!has_the_card(&reply.text), "{what}: {}", reply.text);
     }
     let id = Request::get("/list").header("x-request-id", CARD).body(Body::empty()).unwrap();
     assert_eq!(send(id).await.status, StatusCode::OK);
@@ -292,7 +299,7 @@ async fn a_card_number_anywhere_is_refused_and_stands_in_no_answer_and_no_log() 
     assert_eq!(send(method).await.status, StatusCode::METHOD_NOT_ALLOWED);
     let text = log.text();
     assert_eq!(text.matches("answered").count(), 14, "{text}");
-    assert!(!text.contains("4242"), "{text}");
+    assert!(!has_the_card(&text), "{text}");
 }
 
 #[tokio::test]
