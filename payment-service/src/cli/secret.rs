@@ -1,7 +1,9 @@
 //! Secrets come from files, variables and standard input, and never from an argument, which every user of the machine
 //! could see.
 
+use std::env::VarError;
 use std::io::Read as _;
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
@@ -42,12 +44,24 @@ fn from_file(what: &'static str, path: &Path) -> Result<SecretString, CliError> 
 }
 
 fn from_variable(what: &'static str, name: &str) -> Result<SecretString, CliError> {
-    let text = std::env::var(name).map(Zeroizing::new);
-    let text = text.map_err(|error| CliError::Argument {
-        argument: what,
-        expected: format!("variable {name}: {error}"),
-    })?;
-    Ok(text.trim().into())
+    from_value(what, name, std::env::var(name))
+}
+
+fn from_value(
+    what: &'static str,
+    name: &str,
+    value: Result<String, VarError>,
+) -> Result<SecretString, CliError> {
+    // the error's own text holds the value
+    let wrong = match value.map(Zeroizing::new) {
+        Ok(text) => return Ok(text.trim().into()),
+        Err(VarError::NotPresent) => "it is not set",
+        Err(VarError::NotUnicode(value)) => {
+            drop(Zeroizing::new(value.into_vec()));
+            "it is not UTF-8"
+        }
+    };
+    Err(CliError::Argument { argument: what, expected: format!("variable {name}: {wrong}") })
 }
 
 fn from_standard_input(what: &'static str) -> Result<SecretString, CliError> {
@@ -64,4 +78,23 @@ fn first_line(source: impl std::io::Read) -> std::io::Result<SecretString> {
     let mut text = Zeroizing::new(String::new());
     source.take(LONGEST).read_to_string(&mut text)?;
     Ok(text.trim().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+
+    #[test]
+    fn a_variable_that_cannot_be_read_is_named_and_its_value_is_not_shown() {
+        let broken = OsString::from_vec(b"sk_test_secret\xff".to_vec());
+        for (value, reason) in
+            [(VarError::NotPresent, "it is not set"), (VarError::NotUnicode(broken), "it is not UTF-8")]
+        {
+            let error = from_value("API secret", "STRIPE_KEY", Err(value)).unwrap_err();
+            assert_eq!(error.to_string(), format!("API secret: variable STRIPE_KEY: {reason}"));
+            assert!(!format!("{error:?}").contains("sk_test_secret"), "{error:?}");
+        }
+    }
 }
