@@ -230,6 +230,12 @@ pub struct ServeArgs {
         value_parser = clap::value_parser!(u32).range(1..))]
     pub in_flight: u32,
 
+    /// Callers connected at one time; more wait to be accepted. Each takes a file descriptor, of which the system must
+    /// allow so many
+    #[arg(long, env = "PAYONCE_CONNECTIONS", value_name = "NUMBER", default_value_t = 4096,
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub connections: u32,
+
     #[command(flatten)]
     #[allow(missing_docs, reason = "its text would become the help of the whole command")]
     pub database: DatabaseArgs,

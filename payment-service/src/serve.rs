@@ -109,7 +109,7 @@ async fn serve(
     }
     Workers { pool, hot: hot.clone(), engine: engine.clone(), directory, inbox_bell, key_age }
         .start(&background, &stop);
-    let server = http::server::serve(listener, router, stop.clone());
+    let server = http::server::serve(listener, router, config.connections as usize, stop.clone());
     let deadline = finish(server, &health, stop, config.times.grace).await;
     background.close();
     let left = deadline.saturating_duration_since(Instant::now());

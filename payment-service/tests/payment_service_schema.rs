@@ -257,7 +257,6 @@ async fn connections_have_their_bounds(pool: PgPool) {
         ("lock_timeout", "5s"),
         ("statement_timeout", "30s"),
         ("idle_in_transaction_session_timeout", "10s"),
-        ("client_min_messages", "error"),
     ] {
         let found: String =
             sqlx::query_scalar("select current_setting($1)").bind(setting).fetch_one(&ours).await.unwrap();

@@ -4,6 +4,7 @@
 
 pub mod auth;
 pub mod card_number;
+mod connection;
 pub mod error;
 pub mod extract;
 mod finance;

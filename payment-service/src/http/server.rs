@@ -1,6 +1,7 @@
 //! Accepting connections, and letting go of them in order.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -8,8 +9,11 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use super::connection::Patient;
 
 /// How long a request's head may take to arrive, and how long a connection may wait for its next request.
 const HEAD_PATIENCE: Duration = Duration::from_secs(30);
@@ -21,12 +25,27 @@ const HEAD_LIMIT: usize = 64 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `stop` is cancelled, then until every request in flight is answered. Whoever cannot wait so long drops
-/// the future.
-pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
-    let connections = TaskTracker::new();
-    while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
+/// the future. At most `most` callers are connected at one time; the system lets others wait.
+pub async fn serve(listener: TcpListener, router: Router, most: usize, stop: CancellationToken) {
+    let (connections, room) = (TaskTracker::new(), Arc::new(Semaphore::new(most)));
+    let mut told = false;
+    loop {
+        let free = room.available_permits();
+        if free == 0 && !told {
+            tracing::warn!(connections = most, "as many callers are connected as may be: others wait");
+        }
+        told = free == 0 || (told && free < most / 2);
+        let place = Arc::clone(&room).acquire_owned();
+        let Some(Ok(place)) = stop.run_until_cancelled(place).await else { break };
+        let Some(accepted) = stop.run_until_cancelled(listener.accept()).await else { break };
         match accepted {
-            Ok((stream, _)) => drop(connections.spawn(converse(stream, router.clone(), stop.clone()))),
+            Ok((stream, _)) => {
+                let conversation = converse(stream, router.clone(), stop.clone());
+                connections.spawn(async move {
+                    conversation.await;
+                    drop(place);
+                });
+            }
             Err(error) if is_the_callers(&error) => {}
             Err(error) => {
                 tracing::error!(%error, "cannot accept a connection");
@@ -46,7 +65,7 @@ async fn converse(stream: TcpStream, router: Router, stop: CancellationToken) {
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)
         .max_buf_size(HEAD_LIMIT)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(Patient::new(stream)), TowerToHyperService::new(router));
     let mut connection = std::pin::pin!(connection);
     // How a connection ends is the caller's affair: there is nobody left to tell.
     let ended = tokio::select! {
@@ -67,8 +86,6 @@ fn is_the_callers(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use axum::routing::get;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::sync::Notify;
@@ -85,9 +102,13 @@ mod tests {
     }
 
     async fn run(router: Router) -> Running {
+        run_for(100, router).await
+    }
+
+    async fn run_for(most: usize, router: Router) -> Running {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-        let server = tokio::spawn(serve(listener, router, stop.clone()));
+        let server = tokio::spawn(serve(listener, router, most, stop.clone()));
         Running { address, stop, server }
     }
 
@@ -134,6 +155,58 @@ mod tests {
         }
         stop.cancel();
         assert_eq!(to_the_end(stream).await, "");
+        server.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn one_caller_more_than_may_be_connected_waits_for_a_place() {
+        let Running { address, stop, server } =
+            run_for(2, Router::new().route("/", get(async || "here"))).await;
+        let mut first = TcpStream::connect(address).await.unwrap();
+        let second = TcpStream::connect(address).await.unwrap();
+        // whose turn it was is told by an answer
+        first.write_all(REQUEST).await.unwrap();
+        assert_ne!(first.read(&mut [0; 100]).await.unwrap(), 0);
+        let mut third = TcpStream::connect(address).await.unwrap();
+        third.write_all(REQUEST).await.unwrap();
+        let waited = tokio::time::timeout(Duration::from_millis(300), third.read(&mut [0; 100])).await;
+        assert!(waited.is_err(), "it was answered before there was a place");
+        drop(second);
+        assert_ne!(third.read(&mut [0; 100]).await.unwrap(), 0);
+        stop.cancel();
+        drop((first, third));
+        server.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_reads_nothing_does_not_hold_up_the_end() {
+        let large = vec![b'x'; 64 * 1024 * 1024];
+        let Running { address, stop, server } =
+            run(Router::new().route("/", get(async move || large.clone()))).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(REQUEST).await.unwrap();
+        assert_ne!(stream.read(&mut [0; 100]).await.unwrap(), 0);
+        stop.cancel();
+        // longer than a write may stall
+        tokio::time::timeout(Duration::from_secs(20), server).await.expect("it ends").unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_refusal_reaches_a_caller_that_is_still_sending() {
+        let refuse = Router::new().route("/", axum::routing::post(async || "no"));
+        let Running { address, stop, server } = run(refuse).await;
+        for _ in 0..20 {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 500000\r\n\r\n";
+            stream.write_all(head).await.unwrap();
+            for _ in 0..50 {
+                stream.write_all(&[b'x'; 10_000]).await.unwrap();
+            }
+            let mut text = [0; 100];
+            let read = stream.read(&mut text).await.unwrap();
+            assert!(text[..read].starts_with(b"HTTP/1.1 200"), "{:?}", str::from_utf8(&text[..read]));
+        }
+        stop.cancel();
         server.await.unwrap();
     }
 

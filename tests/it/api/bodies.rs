@@ -140,6 +140,7 @@ async fn a_request_that_cannot_be_read_is_told_why_and_nothing_is_written() {
         ("no body", api.to_pay(key, "key"), 400, "malformed_json"),
         ("half a body", api.to_pay(key, "key").body(good[..20].to_owned()), 400, "malformed_json"),
         ("two bodies", api.to_pay(key, "key").body(good.repeat(2)), 400, "malformed_json"),
+        ("a large body", api.to_pay(key, "key").body(" ".repeat(64 * 1024) + &good), 413, "body_too_large"),
         ("a deep body", api.to_pay(key, "key").body("[".repeat(10_000)), 400, "malformed_json"),
         (
             "another alphabet",
