@@ -113,7 +113,11 @@ impl From<MerchantError> for Problem {
                     .extension("psp_accounts", ids)
             }
             E::Database(error) => error.into(),
+            E::Busy => Self::new(Code::Unavailable)
+                .detail("nothing was done; repeat the request")
+                .retry_after(Duration::from_secs(1)),
             E::SharedLookup(error) => match &*error {
+                E::Busy => E::Busy.into(),
                 E::Database(database) if crate::database::is_transient(database) => {
                     Self::new(Code::Unavailable).retry_after(Duration::from_secs(1)).caused_by(error)
                 }

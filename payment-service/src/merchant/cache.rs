@@ -124,6 +124,19 @@ impl<K: Clone + Eq + Hash, V: Clone + Send + Sync + 'static> Cache<K, V> {
         loaded.map_err(MerchantError::SharedLookup)
     }
 
+    /// Whether it is in here, or somebody has asked for it.
+    pub(super) fn holds(&self, key: &K) -> bool {
+        self.slots.read().unwrap_or_else(PoisonError::into_inner).contains_key(key)
+    }
+
+    /// Gives a value, as old as it is, to another cache to keep.
+    pub(super) fn hand_over(&self, key: &K, to: &Self) {
+        let slot = self.slots.write().unwrap_or_else(PoisonError::into_inner).remove(key);
+        if let Some(slot) = slot {
+            to.insert(&mut to.slots.write().unwrap_or_else(PoisonError::into_inner), key, &slot);
+        }
+    }
+
     fn slot(&self, key: &K) -> Arc<Slot<V>> {
         if let Some(slot) = self.slots.read().unwrap_or_else(PoisonError::into_inner).get(key) {
             return Arc::clone(slot);
@@ -133,14 +146,18 @@ impl<K: Clone + Eq + Hash, V: Clone + Send + Sync + 'static> Cache<K, V> {
             return Arc::clone(slot);
         }
         let slot = Arc::new(Slot::empty());
+        self.insert(&mut slots, key, &slot);
+        slot
+    }
+
+    fn insert(&self, slots: &mut HashMap<K, Arc<Slot<V>>>, key: &K, slot: &Arc<Slot<V>>) {
         if slots.len() >= self.capacity {
-            make_room(&mut slots, self.capacity);
+            make_room(slots, self.capacity);
         }
         // Full of values that are being loaded: this one is loaded for this caller alone.
         if slots.len() < self.capacity {
-            slots.insert(key.clone(), Arc::clone(&slot));
+            slots.insert(key.clone(), Arc::clone(slot));
         }
-        slot
     }
 }
 

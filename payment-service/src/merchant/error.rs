@@ -81,6 +81,9 @@ pub enum MerchantError {
     /// The database refused or could not be reached.
     #[error("database")]
     Database(#[from] sqlx::Error),
+    /// Too many look for what nobody knows.
+    #[error("too many look-ups of what is not known here")]
+    Busy,
     /// A look-up failed, for all who waited for it.
     #[error("a look-up that others waited for too")]
     SharedLookup(#[source] Arc<MerchantError>),
