@@ -66,12 +66,13 @@ impl Sandbox {
                 return Err(StartError::TemporaryDirectory(std::io::Error::other("none")));
             }
         };
-        let core = Arc::new(Core::open(&config, directory)?);
-        let client = http::webhook_client().map_err(StartError::WebhookClient)?;
+        // First, so that a start that fails for the address has touched nobody's state.
         let listener = tokio::net::TcpListener::bind(config.listen).await;
         let listen = |source| StartError::Listen { address: config.listen, source };
         let listener = listener.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
+        let client = http::webhook_client().map_err(StartError::WebhookClient)?;
+        let core = Arc::new(Core::open(&config, directory)?);
         core.set_base_url(format!("http://{address}"));
         let serving = tokio::spawn(http::serve(listener, Arc::clone(&core)));
         let delivering = tokio::spawn(http::deliver_webhooks(Arc::clone(&core), client));
@@ -151,5 +152,6 @@ impl Drop for Sandbox {
         self.core.shutdown.cancel();
         self.serving.abort();
         self.delivering.abort();
+        self.core.store.close();
     }
 }

@@ -10,7 +10,8 @@ mod line;
 pub use effect::{Effect, EffectKind};
 pub use line::{Commit, Line};
 
-use std::io;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -39,6 +40,14 @@ pub enum StoreError {
         /// Why.
         source: serde_json::Error,
     },
+    /// Another sandbox keeps its state there.
+    #[error("{} is in use by {}", directory.display(), owner(*pid))]
+    InUse {
+        /// The state directory.
+        directory: PathBuf,
+        /// The other sandbox's process, if it said so.
+        pid: Option<u32>,
+    },
     /// The journal is whole and contradicts itself.
     #[error("{} contradicts itself: {what}", path.display())]
     Contradiction {
@@ -55,7 +64,11 @@ impl StoreError {
     }
 }
 
-/// The two files of a state directory.
+fn owner(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "another sandbox".to_owned(), |pid| format!("the sandbox of process {pid}"))
+}
+
+/// The two files of a state directory, which is this sandbox's alone.
 pub struct Store {
     files: Mutex<Files>,
     broken: AtomicBool,
@@ -65,6 +78,34 @@ pub struct Store {
 struct Files {
     journal: Journal,
     effects: EffectLog,
+    /// Locked while it is open; closed once this sandbox may write no more.
+    lock: Option<File>,
+}
+
+impl Files {
+    fn check_open(&self) -> io::Result<()> {
+        self.lock.as_ref().map(drop).ok_or_else(|| io::Error::other("the sandbox has stopped"))
+    }
+}
+
+/// Makes the directory ours. A second sandbox would compact away what the first one still writes.
+fn lock(directory: &Path) -> Result<File, StoreError> {
+    let path = directory.join("owner.lock");
+    let io = StoreError::io(&path);
+    let mut options = OpenOptions::new();
+    let mut file = options.read(true).write(true).create(true).truncate(false).open(&path).map_err(&io)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            // Without it only the message lacks the process.
+            let _ = file.read_to_string(&mut text);
+            return Err(StoreError::InUse { directory: directory.to_owned(), pid: text.trim().parse().ok() });
+        }
+        Err(TryLockError::Error(error)) => return Err(io(error)),
+    }
+    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(&io)?;
+    Ok(file)
 }
 
 impl Store {
@@ -74,6 +115,7 @@ impl Store {
         mut apply: impl FnMut(Line<'static>) -> Result<(), String>,
     ) -> Result<Self, StoreError> {
         std::fs::create_dir_all(directory).map_err(StoreError::io(directory))?;
+        let lock = lock(directory)?;
         let mut effects = EffectLog::open(&directory.join("effects.jsonl"))?;
         let journal = Journal::open(&directory.join("journal.jsonl"), |line| {
             if let Line::Commit { commit, .. } = &line {
@@ -83,7 +125,7 @@ impl Store {
             apply(line)
         })?;
         Ok(Self {
-            files: Mutex::new(Files { journal, effects }),
+            files: Mutex::new(Files { journal, effects, lock: Some(lock) }),
             broken: AtomicBool::new(false),
             directory: directory.to_owned(),
         })
@@ -109,7 +151,8 @@ impl Store {
     /// Writes one change of an account, numbering its effects.
     pub fn commit(&self, world: u32, commit: &mut Commit) -> io::Result<()> {
         let mut files = self.files();
-        let Files { journal, effects } = &mut *files;
+        files.check_open()?;
+        let Files { journal, effects, .. } = &mut *files;
         for (effect, seq) in commit.effects.iter_mut().zip(effects.next_seq()..) {
             effect.seq = seq;
         }
@@ -121,7 +164,10 @@ impl Store {
 
     /// Writes any other line.
     pub fn append(&self, line: &Line<'_>) -> io::Result<()> {
-        let written = self.files().journal.append(line);
+        let mut files = self.files();
+        files.check_open()?;
+        let written = files.journal.append(line);
+        drop(files);
         self.guard(written)
     }
 
@@ -133,9 +179,15 @@ impl Store {
         self.files().journal.replace(dump)
     }
 
+    /// Leaves the directory to the next sandbox: calls that are still under way write nothing any more.
+    pub fn close(&self) {
+        self.files().lock = None;
+    }
+
     /// Forgets everything.
     pub fn clear(&self) -> Result<(), StoreError> {
         let mut files = self.files();
+        files.check_open().map_err(StoreError::io(&self.directory))?;
         files.journal.replace(|_| Ok(()))?;
         files.effects.clear()
     }

@@ -1,10 +1,12 @@
 //! What survives: a kill, a torn file, an orderly stop.
 
+use std::error::Error as _;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use axum::http::StatusCode;
+use psp_sandbox::{Sandbox, SandboxConfig, StartError};
 use serde_json::json;
 
 use crate::support::{Caller, Receiver, start};
@@ -233,4 +235,43 @@ async fn a_reset_sandbox_knows_nothing_and_its_old_ids_lead_nowhere() {
     let first = psp.pay("op-1", "pm_card_visa").await.ok();
     assert_eq!(first.header("idempotent-replayed"), None);
     assert_ne!(first.text_at("/id"), id);
+}
+
+#[tokio::test]
+async fn a_second_sandbox_is_refused_the_state_of_a_running_one_and_leaves_it_alone() {
+    let state = tempfile::tempdir().expect("a folder");
+    let config = |listen| SandboxConfig {
+        listen,
+        state_dir: Some(state.path().to_owned()),
+        ..SandboxConfig::default()
+    };
+    let free = SandboxConfig::default().listen;
+    let first = Sandbox::start(config(free)).await.expect("a sandbox");
+    let psp = Caller::new(first.url());
+    let before = psp.pay("before", "pm_card_visa").await.ok().text_at("/id");
+
+    let Err(refused) = Sandbox::start(config(free)).await else { panic!("two sandboxes share a state") };
+    let why = refused.source().expect("a reason").to_string();
+    assert!(why.contains(&format!("in use by the sandbox of process {}", std::process::id())), "{why}");
+    assert!(why.contains(&*state.path().to_string_lossy()), "{why}");
+
+    let after = psp.pay("after", "pm_card_visa").await.ok().text_at("/id");
+    first.shutdown().await;
+    let again = Sandbox::start(config(free)).await.expect("the state is free again");
+    let psp = Caller::new(again.url());
+    for id in [before, after] {
+        psp.get(&format!("/v1/payment_intents/{id}")).await.ok();
+    }
+}
+
+#[tokio::test]
+async fn a_sandbox_whose_address_is_taken_touches_no_state() {
+    let (taken, state) = (start().await.0, tempfile::tempdir().expect("a folder"));
+    let config = SandboxConfig {
+        listen: taken.address(),
+        state_dir: Some(state.path().to_owned()),
+        ..SandboxConfig::default()
+    };
+    assert!(matches!(Sandbox::start(config).await, Err(StartError::Listen { .. })));
+    assert_eq!(state.path().read_dir().expect("the folder").count(), 0);
 }
