@@ -51,6 +51,8 @@ pub struct Behaviour {
     pub settlement_days: u16,
     /// How many events are kept; the oldest go first.
     pub events_kept: usize,
+    /// How many accounts there may be, and how many keys beside those that opened them.
+    pub most_accounts: usize,
     /// How webhooks are delivered.
     pub webhooks: Delivery,
 }
@@ -64,6 +66,7 @@ impl Default for Behaviour {
             fees: Fees::default(),
             settlement_days: 2,
             events_kept: 1_000_000,
+            most_accounts: 10_000,
             webhooks: Delivery::default(),
         }
     }

@@ -1,16 +1,15 @@
 //! What all requests share: the accounts, the store, the clock, and what is configured.
 
-use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::accounts::{Accounts, NoAccount, NotAdded, account_of, is_live};
 use crate::config::{Behaviour, Outage, SandboxConfig};
 use crate::fault::FaultBook;
 use crate::model::id::Nonce;
@@ -28,16 +27,9 @@ pub fn locked(world: &SharedWorld) -> MutexGuard<'_, World> {
     world.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-#[derive(Default)]
-struct Worlds {
-    by_key: HashMap<Box<str>, SharedWorld>,
-    by_account: HashMap<Box<str>, SharedWorld>,
-    all: Vec<SharedWorld>,
-}
-
 /// The whole sandbox but its sockets.
 pub struct Core {
-    worlds: RwLock<Worlds>,
+    accounts: RwLock<Accounts>,
     pub store: Store,
     behaviour: RwLock<Arc<Behaviour>>,
     initial: Behaviour,
@@ -63,6 +55,7 @@ pub struct Core {
 #[derive(Default)]
 struct Remembered {
     worlds: Vec<World>,
+    keys: Vec<(String, Option<u32>)>,
     behaviour: Option<Behaviour>,
     discrepancies: Vec<Discrepancy>,
     outage: Option<Outage>,
@@ -79,7 +72,7 @@ impl Core {
         let store = Store::open(directory, |line| remembered.take(line, &faults, &dispatcher, kept))?;
         let behaviour = remembered.behaviour.unwrap_or_else(|| config.behaviour.clone());
         let core = Self {
-            worlds: RwLock::default(),
+            accounts: RwLock::default(),
             store,
             behaviour: RwLock::new(Arc::new(behaviour)),
             initial: config.behaviour.clone(),
@@ -99,65 +92,86 @@ impl Core {
             shutdown: CancellationToken::new(),
         };
         for world in remembered.worlds {
-            core.insert(world);
+            core.dispatcher.forget_before(world.index, world.event_range().start);
+            core.accounts_mut().insert(Arc::new(Mutex::new(world)));
+        }
+        for (digest, to) in remembered.keys {
+            core.accounts_mut().change(&digest, to);
         }
         core.compact()?;
         core.resume_deliveries();
         Ok(core)
     }
 
-    fn insert(&self, world: World) -> SharedWorld {
-        let account = world.account.clone();
-        let world = Arc::new(Mutex::new(world));
-        let mut worlds = self.worlds.write().unwrap_or_else(PoisonError::into_inner);
-        worlds.by_account.insert(account, Arc::clone(&world));
-        worlds.all.push(Arc::clone(&world));
-        world
+    fn accounts(&self) -> RwLockReadGuard<'_, Accounts> {
+        self.accounts.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn accounts_mut(&self) -> RwLockWriteGuard<'_, Accounts> {
+        self.accounts.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Every account.
     pub fn worlds(&self) -> Vec<SharedWorld> {
-        let worlds = self.worlds.read().unwrap_or_else(PoisonError::into_inner);
-        worlds.all.clone()
+        self.accounts().all().to_vec()
     }
 
     /// The account at a position.
     pub fn world_at(&self, index: u32) -> Option<SharedWorld> {
-        let worlds = self.worlds.read().unwrap_or_else(PoisonError::into_inner);
-        worlds.all.get(usize::try_from(index).ok()?).cloned()
+        self.accounts().at(index).cloned()
     }
 
     /// The account of an API key; a key never seen before opens one.
-    pub fn world_of_key(&self, key: &str) -> io::Result<SharedWorld> {
-        let worlds = self.worlds.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(world) = worlds.by_key.get(key) {
+    pub fn world_of_key(&self, key: &str) -> Result<SharedWorld, NoAccount> {
+        if let Some(world) = self.accounts().remembered(key) {
             return Ok(Arc::clone(world));
         }
-        drop(worlds);
-        let account = account_of(key);
-        let mut worlds = self.worlds.write().unwrap_or_else(PoisonError::into_inner);
-        let known = worlds.by_account.get(account.as_str()).cloned();
-        let world = match known {
-            Some(world) => world,
-            None => {
-                let index = u32::try_from(worlds.all.len()).unwrap_or(u32::MAX);
-                let live = key.starts_with("sk_live_") || key.starts_with("rk_live_");
-                let world = World::new(index, &account, Nonce::random(), live, 0);
-                self.store.append(&Line::World {
-                    index,
-                    account: account.as_str().into(),
-                    nonce: world.nonce,
-                    livemode: live,
-                    first_event: 0,
-                })?;
-                let world = Arc::new(Mutex::new(world));
-                worlds.by_account.insert(account.into(), Arc::clone(&world));
-                worlds.all.push(Arc::clone(&world));
-                world
-            }
+        let most = self.behaviour().most_accounts;
+        let mut accounts = self.accounts_mut();
+        if let Some(world) = accounts.find(key)? {
+            return Ok(world);
+        }
+        let index = accounts.next_index();
+        if accounts.all().len() >= most {
+            return Err(NoAccount::Full);
+        }
+        let (account, live) = (account_of(key), is_live(key));
+        let world = World::new(index, &account, Nonce::random(), live, 0);
+        let line = Line::World {
+            index,
+            account: account.as_str().into(),
+            nonce: world.nonce,
+            livemode: live,
+            first_event: 0,
         };
-        worlds.by_key.insert(key.into(), Arc::clone(&world));
+        self.store.append(&line).map_err(|_| NoAccount::Unwritten)?;
+        let world = Arc::new(Mutex::new(world));
+        accounts.insert(Arc::clone(&world));
         Ok(world)
+    }
+
+    /// Adds a key to an account that exists, beside those it has.
+    pub fn add_key(&self, key: &str, account: &str) -> Result<(), NotAdded> {
+        let most = self.behaviour().most_accounts;
+        let mut accounts = self.accounts_mut();
+        let index = accounts.may_add(key, account, most)?;
+        self.change_key(&mut accounts, key, Some(index)).map_err(NotAdded::Unwritten)
+    }
+
+    /// Revokes a key. Answers whether it led anywhere.
+    pub fn revoke_key(&self, key: &str) -> io::Result<bool> {
+        let mut accounts = self.accounts_mut();
+        if !accounts.may_revoke(key) {
+            return Ok(false);
+        }
+        self.change_key(&mut accounts, key, None).map(|()| true)
+    }
+
+    fn change_key(&self, accounts: &mut Accounts, key: &str, to: Option<u32>) -> io::Result<()> {
+        let digest = account_of(key);
+        self.store.append(&Line::Key { digest: digest.as_str().into(), to })?;
+        accounts.change(&digest, to);
+        Ok(())
     }
 
     /// What is configured now.
@@ -271,6 +285,10 @@ impl Core {
 
     /// Sends the events of a commit that was written and applied.
     pub fn send_events(&self, world: u32, commit: &Commit, behaviour: &Behaviour) {
+        if let Some(last) = commit.events.last() {
+            let kept = u64::try_from(behaviour.events_kept).unwrap_or(u64::MAX).max(1);
+            self.dispatcher.forget_before(world, (last.seq + 1).saturating_sub(kept));
+        }
         for event in commit.events.iter().filter(|it| !it.endpoints.is_empty()) {
             self.dispatcher.note(world, event.seq, &event.endpoints);
             self.send_event(world, event.seq, &event.endpoints, behaviour);
@@ -336,14 +354,18 @@ impl Core {
                 let index = world.index;
                 world.dump(write, |event| self.dispatcher.to_send(index, event))?;
             }
+            for (digest, to) in self.accounts().changed() {
+                write(&Line::Key { digest: digest.into(), to })?;
+            }
             Ok(())
         })
     }
 
     /// Forgets everything but how the sandbox was started.
     pub fn reset(&self) -> Result<(), StoreError> {
-        let mut worlds = self.worlds.write().unwrap_or_else(PoisonError::into_inner);
-        let mut guards: Vec<_> = worlds.all.iter().map(locked).collect();
+        let mut accounts = self.accounts_mut();
+        let worlds = accounts.all().to_vec();
+        let mut guards: Vec<_> = worlds.iter().map(locked).collect();
         for world in &mut guards {
             world.retired = true;
         }
@@ -359,7 +381,7 @@ impl Core {
         drop(behaviour);
         let cleared = self.store.clear();
         drop(guards);
-        *worlds = Worlds::default();
+        *accounts = Accounts::default();
         cleared
     }
 }
@@ -377,6 +399,7 @@ impl Remembered {
                 let world = World::new(index, &account, nonce, livemode, first_event);
                 self.worlds.push(world);
             }
+            Line::Key { digest, to } => self.keys.push((digest.into_owned(), to)),
             Line::Commit { world, commit } => {
                 for event in commit.events.iter().filter(|it| !it.endpoints.is_empty()) {
                     dispatcher.note(world, event.seq, &event.endpoints);
@@ -402,12 +425,6 @@ impl Remembered {
         }
         Ok(())
     }
-}
-
-/// The account a key belongs to: each secret key is an account of its own.
-pub fn account_of(key: &str) -> String {
-    let digest = Sha256::digest(key.as_bytes());
-    format!("acct_1{}", &hex::encode(digest)[..15])
 }
 
 /// Milliseconds since 1970, by the system.

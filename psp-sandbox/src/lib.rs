@@ -1,7 +1,7 @@
 //! A PSP that speaks Stripe's wire format, stands where the real one cannot be reached, and misbehaves
 //! on request in every way the real one can.
 //!
-//! It keeps accounts (one per secret key), charges test payment methods, remembers idempotency keys,
+//! It keeps accounts (a secret key never seen before opens one), charges test payment methods, remembers idempotency keys,
 //! signs and delivers webhooks, pays out and reports settlements. What it really did to money is written
 //! to `effects.jsonl`, by code that knows nothing of idempotency, for tests to compare a service with.
 //!
@@ -27,6 +27,7 @@
 //! | `POST faults/release` | lets hung calls go on |
 //! | `POST outage`, `DELETE outage` | `{"mode":"refuse"}` (503) or `{"mode":"drop"}`, for `"seconds":n` or until deleted |
 //! | `POST webhook_endpoints`, `GET webhook_endpoints`, `DELETE webhook_endpoints/{id}` | `{"url":"…","secrets":["whsec_…"],"enabled_events":["payment_intent.*"]}`; `"account"` narrows it to one |
+//! | `POST keys`, `DELETE keys` | `{"key":"sk_test_new","account":"acct_…"}` adds a key to an account that exists, beside those it has, as when a secret is replaced; `GET /v1/account` tells the account of a key. `DELETE` with `{"key":"…"}` revokes any key: calls with it are answered 401 |
 //! | `POST payouts` | pays out all unsettled balance transactions, per account and currency: `{"account":"acct_…","currency":"eur"}`, both optional |
 //! | `GET payouts/{id}/settlement.csv`, `GET settlement.csv` | the itemised payout reconciliation report of one payout or of all; `?payment_metadata=a,b`, `?refund_metadata=a`, `?include_payout=true`, `?account=acct_…` |
 //! | `POST discrepancies`, `GET discrepancies`, `DELETE discrepancies` | plants differences in the reports ([`settlement::Discrepancy`]): `{"change":{"kind":"drop_line"},"match":{"line":3}}`, `duplicate_line`, `change_amount`, `change_currency`, `unknown_line` |
@@ -41,6 +42,7 @@
 //! A buyer sent to `next_action.redirect_to_url.url` finds a page with two buttons; `POST` to it with
 //! `outcome=complete` or `outcome=fail` does the same.
 
+mod accounts;
 mod config;
 mod core;
 pub mod fault;

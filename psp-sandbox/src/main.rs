@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 /// A PSP that speaks Stripe's wire format and misbehaves on request.
 ///
-/// Takes any secret key (sk_test_…), each an account of its own. Prints one line with its address when it
+/// Takes any secret key (sk_test_…): one never seen before opens an account. Prints one line with its address when it
 /// is ready, and stops on SIGINT or SIGTERM. Faults are scripted under /_sandbox.
 #[derive(Parser)]
 #[command(version)]

@@ -18,9 +18,10 @@ use super::expand::expand;
 use super::operation::Operation;
 use super::plan::Plan;
 use super::read::read;
-use super::refusal::{too_large, unauthorized, unavailable};
+use super::refusal::{no_account, too_large, unauthorized, unavailable};
 use super::sabotage::{hang, spoil};
 use super::server::Peer;
+use crate::accounts::is_key;
 use crate::config::OutageMode;
 use crate::core::{Core, SharedWorld, locked};
 use crate::fault::{CallFacts, Close, Executes, Fault, When};
@@ -103,7 +104,7 @@ impl Call {
         let (method, path) = (&parts.method, parts.uri.path());
         let world = match secret_key(&parts.headers) {
             None => return Err(unauthorized()),
-            Some(key) => core.world_of_key(&key).map_err(|_| unavailable())?,
+            Some(key) => core.world_of_key(&key).map_err(|why| no_account(&why))?,
         };
         let (operation, id) = Operation::route(method, path).ok_or_else(|| {
             let message = format!("Unrecognized request URL ({method}: {path}).");
@@ -236,8 +237,7 @@ fn secret_key(headers: &HeaderMap) -> Option<String> {
     } else {
         return None;
     };
-    let known = ["sk_test_", "sk_live_", "rk_test_", "rk_live_"];
-    known.iter().any(|it| key.starts_with(it)).then_some(key)
+    is_key(&key).then_some(key)
 }
 
 fn version(headers: &HeaderMap) -> HeaderValue {

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use super::server::Peer;
 use super::{effects, settlement};
+use crate::accounts::{NotAdded, is_key};
 use crate::config::{Behaviour, Outage, OutageMode};
 use crate::core::{Core, SharedWorld, locked};
 use crate::fault::Rule;
@@ -71,6 +72,7 @@ pub fn routes() -> Router<Arc<Core>> {
         .route("/outage", post(post_outage).delete(delete_outage))
         .route("/webhook_endpoints", get(list_endpoints).post(post_endpoint))
         .route("/webhook_endpoints/{id}", delete(delete_endpoint))
+        .route("/keys", post(post_key).delete(delete_key))
         .route("/payouts", post(post_payouts))
         .route("/payouts/{id}/settlement.csv", get(settlement::of_payout))
         .route("/settlement.csv", get(settlement::of_all))
@@ -242,6 +244,48 @@ async fn delete_endpoint(State(core): Shared, Path(id): Path<u32>) -> Answered {
         return Err(Refused::not_found(format_args!("webhook endpoint {id}")));
     }
     core.store.append(&Line::EndpointRemoved(id))?;
+    shown(&json!({}))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewKey {
+    key: String,
+    account: String,
+}
+
+async fn post_key(State(core): Shared, body: Bytes) -> Answered {
+    let NewKey { key, account } = parse(&body)?;
+    if !is_key(&key) {
+        let message = "key: it does not look like a secret key (sk_test_…)".to_owned();
+        return Err(Refused(StatusCode::BAD_REQUEST, message));
+    }
+    core.add_key(&key, &account).map_err(|why| match why {
+        NotAdded::NoSuchAccount => Refused::not_found(format_args!("account {account}")),
+        NotAdded::OtherMode => {
+            let message = "key: a test key cannot be a live account's, nor the reverse".to_owned();
+            Refused(StatusCode::BAD_REQUEST, message)
+        }
+        NotAdded::Taken(owner) => {
+            Refused(StatusCode::CONFLICT, format!("key: it belongs to account {owner}"))
+        }
+        NotAdded::Full => Refused(StatusCode::CONFLICT, "there are as many keys as there may be".to_owned()),
+        NotAdded::Unwritten(error) => error.into(),
+    })?;
+    shown(&json!({"account": account}))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OldKey {
+    key: String,
+}
+
+async fn delete_key(State(core): Shared, body: Bytes) -> Answered {
+    let OldKey { key } = parse(&body)?;
+    if !core.revoke_key(&key)? {
+        return Err(Refused::not_found("such key"));
+    }
     shown(&json!({}))
 }
 

@@ -1,10 +1,25 @@
 //! Errors that are not about any one object.
 
+use crate::accounts::NoAccount;
 use crate::wire::ApiError;
 
 pub fn unauthorized() -> ApiError {
     let message = "You did not provide a valid API key. Use `Authorization: Bearer sk_test_...`.";
     ApiError::new(401, "invalid_request_error", "", message)
+}
+
+pub fn no_account(why: &NoAccount) -> ApiError {
+    match why {
+        NoAccount::Revoked => {
+            let message = "Expired API Key provided: it was revoked.";
+            ApiError::new(401, "invalid_request_error", "api_key_expired", message)
+        }
+        NoAccount::Full => {
+            let message = "This sandbox has as many accounts as it may have, and opens none for another API key: raise most_accounts by PATCH /_sandbox/config.";
+            ApiError::new(401, "invalid_request_error", "", message)
+        }
+        NoAccount::Unwritten => unavailable(),
+    }
 }
 
 pub fn too_large() -> ApiError {

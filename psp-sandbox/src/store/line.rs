@@ -68,6 +68,14 @@ pub enum Line<'a> {
         #[serde(default)]
         first_event: u64,
     },
+    /// A key was added to an account or revoked.
+    Key {
+        /// The account that the key opens by itself, which is a digest of it.
+        #[serde(rename = "k")]
+        digest: Cow<'a, str>,
+        /// The account it was added to; none when it was revoked.
+        to: Option<u32>,
+    },
     /// An account changed.
     Commit {
         /// Which.

@@ -123,11 +123,32 @@ impl Dispatcher {
 
     /// Removes an endpoint; what was still to go there is dropped.
     pub fn remove_endpoint(&self, id: u32) -> bool {
-        self.change_endpoints(|all| {
+        let removed = self.change_endpoints(|all| {
             let before = all.len();
             all.retain(|endpoint| endpoint.id != id);
             all.len() != before
-        })
+        });
+        let mut queue = self.queue();
+        queue.due.retain(|Reverse((_, _, job))| job.endpoint != id);
+        queue.outstanding.retain(|_, endpoints| {
+            endpoints.retain(|(endpoint, _)| *endpoint != id);
+            !endpoints.is_empty()
+        });
+        let idle = queue.is_idle();
+        drop(queue);
+        if idle {
+            self.idle.notify_waiters();
+        }
+        removed
+    }
+
+    /// Forgets who has not taken the events before this one, which are not kept any more.
+    pub fn forget_before(&self, world: u32, event: u64) {
+        let mut queue = self.queue();
+        while let Some(old) = queue.outstanding.range((world, 0)..(world, event)).next().map(|(key, _)| *key)
+        {
+            queue.outstanding.remove(&old);
+        }
     }
 
     /// Forgets everything.
@@ -326,4 +347,53 @@ pub fn mix(seed: u64, first: u64, second: u64) -> u64 {
 
 fn bump(count: &AtomicU64) {
     count.fetch_add(1, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(event: u64, endpoint: u32) -> Job {
+        Job { world: 0, event, endpoint, attempt: 0, copy: false }
+    }
+
+    #[test]
+    fn what_was_given_up_is_forgotten_with_its_event() {
+        let dispatcher = Dispatcher::new(1);
+        let how = Delivery { max_attempts: 1, ..Delivery::default() };
+        for event in 0..10 {
+            dispatcher.note(0, event, &[1]);
+            dispatcher.tried(job(event, 1), false, &how);
+        }
+        dispatcher.note(1, 3, &[1]);
+        assert_eq!(
+            dispatcher.pending(0, 3),
+            1,
+            "it was not taken, and that is shown as long as the event is"
+        );
+        dispatcher.forget_before(0, 8);
+        let left: Vec<_> = dispatcher.queue().outstanding.keys().copied().collect();
+        assert_eq!(left, [(0, 8), (0, 9), (1, 3)]);
+    }
+
+    #[test]
+    fn what_was_for_a_removed_endpoint_goes_with_it() {
+        let dispatcher = Dispatcher::new(1);
+        let endpoint = |url: &str| Endpoint {
+            id: 0,
+            url: url.to_owned(),
+            secrets: Vec::new(),
+            enabled_events: Vec::new(),
+            account: None,
+        };
+        let (gone, stays) =
+            (dispatcher.add_endpoint(endpoint("a")).id, dispatcher.add_endpoint(endpoint("b")).id);
+        for (event, endpoints) in [(0, vec![gone]), (1, vec![gone, stays])] {
+            dispatcher.note(0, event, &endpoints);
+            dispatcher.send(0, event, &endpoints, &Delivery::default());
+        }
+        assert!(dispatcher.remove_endpoint(gone));
+        assert_eq!((dispatcher.pending(0, 0), dispatcher.pending(0, 1), dispatcher.backlog()), (0, 1, 1));
+        assert_eq!(dispatcher.queue().outstanding.len(), 1);
+    }
 }
