@@ -88,10 +88,12 @@ async fn serve(
     let hot = database::hot_pool(&pool, HOT_CONNECTIONS);
     let engine = Engine::start(hot.clone(), connectors, engine_settings(config));
     let inbox_bell = Arc::new(Notify::new());
+    let reading = database::reading_pool(&pool);
     let state = AppState {
         directory: Arc::clone(&directory),
         health: Arc::clone(&health),
         pool: pool.clone(),
+        reading: reading.clone(),
         engine: engine.clone(),
         inbox_bell: Arc::clone(&inbox_bell),
     };
@@ -117,6 +119,7 @@ async fn serve(
         tracing::warn!("the grace is over: what is under way is left to the next start, which finishes it");
     }
     hot.close().await;
+    reading.close().await;
     Ok(())
 }
 

@@ -289,3 +289,12 @@ async fn a_service_is_ready_while_its_schema_fits_and_it_is_not_leaving(pool: Pg
         );
     }
 }
+
+#[sqlx::test(migrations = false)]
+async fn a_list_that_takes_too_long_is_ended_and_known_by_it(pool: PgPool) {
+    let reading = database::reading_pool(&pool);
+    let began = std::time::Instant::now();
+    let error = sqlx::query("select pg_sleep(30)").execute(&reading).await.unwrap_err();
+    assert!(database::took_too_long(&error) && database::is_transient(&error), "{error}");
+    assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());
+}

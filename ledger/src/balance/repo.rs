@@ -214,22 +214,27 @@ pub(super) async fn movements(
     before: Option<(TransactionId, i16)>,
     limit: u16,
 ) -> Result<Vec<AccountMovement>, sqlx::Error> {
-    let (before_transaction, before_entry) = before.unzip();
+    let (before_transaction, before_entry) =
+        before.map_or((Uuid::max(), i16::MAX), |(transaction, entry)| (transaction.as_uuid(), entry));
     let accounts: Vec<Uuid> = accounts.iter().map(|id| id.as_uuid()).collect();
     sqlx::query_as!(
         AccountMovement,
         r#"select t.transaction_id as "transaction_id: TransactionId", e.entry_no, a.code, a.currency, t.source_type, t.source_id,
                 t.kind, t.effective_date, t.recorded_at, e.amount
-         from ledger_entry e
+         from unnest($2::uuid[]) as moved (account_id)
+         cross join lateral (
+             select transaction_id, entry_no, amount from ledger_entry
+             where merchant_id = $1 and account_id = moved.account_id and (transaction_id, entry_no) < ($3, $4)
+             -- in the index's order, which knows no entry numbers
+             order by transaction_id desc fetch first $5 rows with ties
+         ) e
          join ledger_transaction t on t.merchant_id = $1 and t.transaction_id = e.transaction_id
-         join ledger_account a on a.merchant_id = $1 and a.account_id = e.account_id
-         where e.merchant_id = $1 and e.account_id = any($2)
-           and ($3::uuid is null or (e.transaction_id, e.entry_no) < ($3, $4))
+         join ledger_account a on a.merchant_id = $1 and a.account_id = moved.account_id
          order by e.transaction_id desc, e.entry_no desc
          limit $5"#,
         merchant.as_uuid(),
         &accounts,
-        before_transaction.map(TransactionId::as_uuid),
+        before_transaction,
         before_entry,
         i64::from(limit),
     )

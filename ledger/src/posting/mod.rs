@@ -5,6 +5,7 @@
 //! two more, which make it.
 
 mod entity;
+mod list_repo;
 mod repo;
 
 use std::collections::BTreeSet;
@@ -15,7 +16,7 @@ use sqlx::PgTransaction;
 use crate::Error;
 use crate::account::{self, Account};
 pub use entity::{Builder, Leg, Posting, PostingError, Source};
-pub use repo::{Entry, Transaction, TransactionFilter};
+pub use list_repo::{Entry, Transaction, TransactionFilter};
 
 /// What became of a posting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,5 +81,5 @@ pub async fn list(
     merchant: MerchantId,
     filter: &TransactionFilter,
 ) -> Result<Vec<Transaction>, Error> {
-    repo::list(pool, merchant, filter).await
+    list_repo::list(pool, merchant, filter).await
 }

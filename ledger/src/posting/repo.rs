@@ -2,56 +2,13 @@
 //! snapshot of the statement that waits.
 
 use money::{AccountId, Currency, MerchantId, TransactionId};
-use sqlx::{PgPool, PgTransaction};
-use time::{Date, OffsetDateTime};
+use sqlx::PgTransaction;
+use time::Date;
 use uuid::Uuid;
 
 use super::{Posted, Posting};
 use crate::Error;
 use crate::account::Account;
-
-/// A transaction as it is in the books.
-#[derive(Debug, Clone)]
-pub struct Transaction {
-    /// Its id; time-ordered.
-    pub transaction_id: TransactionId,
-    /// The sort of row it is about.
-    pub source_type: String,
-    /// Which one.
-    pub source_id: Uuid,
-    /// Which posting of that row it is.
-    pub kind: String,
-    /// The day it counts.
-    pub effective_date: Date,
-    /// When we learned of it.
-    pub recorded_at: OffsetDateTime,
-    /// Its entries; they sum to zero per currency.
-    pub entries: Vec<Entry>,
-}
-
-/// One entry of a transaction.
-#[derive(Debug, Clone)]
-pub struct Entry {
-    /// The account's code.
-    pub account: String,
-    /// The account's currency.
-    pub currency: String,
-    /// Signed minor units: a debit is positive.
-    pub amount: i64,
-}
-
-/// Which transactions to list.
-#[derive(Debug, Clone, Default)]
-pub struct TransactionFilter {
-    /// Only those about this row.
-    pub source_id: Option<Uuid>,
-    /// Only those that move the account with this code.
-    pub account: Option<String>,
-    /// Only those older than this one.
-    pub before: Option<TransactionId>,
-    /// At most so many.
-    pub limit: u16,
-}
 
 /// Locks the floored balances among `ids`, unless some of `ids` do not exist: whoever makes those holds no lock yet, or
 /// the locks that it would take after them would break the order. Answers how many of `ids` exist.
@@ -208,54 +165,4 @@ pub(super) async fn write(
             |id| if fresh.contains(&id) { Posted::Now(TransactionId::from_uuid(id)) } else { Posted::Before },
         )
         .collect())
-}
-
-pub(super) async fn list(
-    pool: &PgPool,
-    merchant: MerchantId,
-    filter: &TransactionFilter,
-) -> Result<Vec<Transaction>, Error> {
-    let rows = sqlx::query!(
-        r#"with page as (
-             select t.* from ledger_transaction t
-             where t.merchant_id = $1
-               and ($2::uuid is null or t.transaction_id < $2)
-               and ($3::uuid is null or t.source_id = $3)
-               and ($4::text is null or exists (
-                   select 1 from ledger_entry e
-                   join ledger_account a on a.merchant_id = e.merchant_id and a.account_id = e.account_id
-                   where e.merchant_id = $1 and e.transaction_id = t.transaction_id and a.code = $4))
-             order by t.transaction_id desc limit $5
-         )
-         select p.transaction_id as "transaction_id: TransactionId", p.source_type, p.source_id, p.kind,
-                p.effective_date, p.recorded_at, a.code, e.currency, e.amount
-         from page p
-         join ledger_entry e on e.merchant_id = $1 and e.transaction_id = p.transaction_id
-         join ledger_account a on a.merchant_id = $1 and a.account_id = e.account_id
-         order by p.transaction_id desc, e.entry_no"#,
-        merchant.as_uuid(),
-        filter.before.map(TransactionId::as_uuid),
-        filter.source_id,
-        filter.account.as_deref(),
-        i64::from(filter.limit),
-    )
-    .fetch_all(pool)
-    .await?;
-    let mut transactions: Vec<Transaction> = Vec::new();
-    for row in rows {
-        let entry = Entry { account: row.code, currency: row.currency, amount: row.amount };
-        match transactions.last_mut() {
-            Some(last) if last.transaction_id == row.transaction_id => last.entries.push(entry),
-            _ => transactions.push(Transaction {
-                transaction_id: row.transaction_id,
-                source_type: row.source_type,
-                source_id: row.source_id,
-                kind: row.kind,
-                effective_date: row.effective_date,
-                recorded_at: row.recorded_at,
-                entries: vec![entry],
-            }),
-        }
-    }
-    Ok(transactions)
 }

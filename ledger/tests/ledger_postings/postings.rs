@@ -93,9 +93,17 @@ async fn transactions_are_listed_newest_first_and_page_by_page(pool: PgPool) {
         limit: 10,
         ..TransactionFilter::default()
     };
-    let odd: Vec<Uuid> =
-        list(&pool, books.merchant, &of_odd).await.unwrap().iter().map(|row| row.source_id).collect();
+    let odd = list(&pool, books.merchant, &of_odd).await.unwrap();
+    let newest_odd = odd[0].transaction_id;
+    let odd: Vec<Uuid> = odd.iter().map(|row| row.source_id).collect();
     assert_eq!(odd, [sources[3], sources[1]]);
+    let older = TransactionFilter { before: Some(newest_odd), limit: 1, ..of_odd.clone() };
+    let older = list(&pool, books.merchant, &older).await.unwrap();
+    assert_eq!(older.iter().map(|row| row.source_id).collect::<Vec<_>>(), [sources[1]]);
+    for (index, expected) in [(1, 1), (2, 0)] {
+        let both = TransactionFilter { source_id: Some(sources[index]), ..of_odd.clone() };
+        assert_eq!(list(&pool, books.merchant, &both).await.unwrap().len(), expected);
+    }
     let of_source =
         TransactionFilter { source_id: Some(sources[2]), limit: 10, ..TransactionFilter::default() };
     let found = list(&pool, books.merchant, &of_source).await.unwrap();

@@ -128,6 +128,29 @@ pub fn hot_pool(pool: &PgPool, connections: u32) -> PgPool {
     pool_options(&settings).connect_lazy_with(options.options(planned_once))
 }
 
+/// How many lists are read at one time.
+const READING_CONNECTIONS: u32 = 4;
+
+/// A pool beside `pool` for lists and sums, whose cost is the caller's choice: they wait for each other and not for
+/// what moves money, tells whether the service is ready or takes webhooks. Whoever waits for too long, or asks for too
+/// much, is refused. Each statement is planned for the filters that it has.
+pub fn reading_pool(pool: &PgPool) -> PgPool {
+    let settings = Settings {
+        max_connections: READING_CONNECTIONS,
+        acquire_timeout: Duration::from_secs(2),
+        lock_timeout: Duration::from_secs(2),
+        statement_timeout: Duration::from_secs(5),
+        ..Settings::new("payment-service reading")
+    };
+    let options = connect_options((*pool.connect_options()).clone(), &settings);
+    pool_options(&settings).connect_lazy_with(options.options([("plan_cache_mode", "force_custom_plan")]))
+}
+
+/// Whether a statement ran for as long as it may.
+pub fn took_too_long(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(error) if error.code().is_some_and(|code| code == "57014"))
+}
+
 /// The pool's side of the settings.
 fn pool_options(settings: &Settings) -> PgPoolOptions {
     PgPoolOptions::new()

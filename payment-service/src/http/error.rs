@@ -283,7 +283,14 @@ impl IntoResponse for Problem {
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
         match crate::database::is_transient(&error) {
-            true => Self::new(Code::Unavailable).retry_after(Duration::from_secs(1)).caused_by(error),
+            true => {
+                let problem = Self::new(Code::Unavailable).retry_after(Duration::from_secs(1));
+                let problem = match crate::database::took_too_long(&error) {
+                    true => problem.detail("it took too long: ask for less of it, or later"),
+                    false => problem,
+                };
+                problem.caused_by(error)
+            }
             false => Self::internal(error),
         }
     }

@@ -219,7 +219,7 @@ pub(super) async fn wallet(
     caller: Auth<FinanceRead>,
     ApiPath(seller): ApiPath<SellerId>,
 ) -> Result<Json<WalletView>, Problem> {
-    let wallets = ::wallet::wallet::read(&state.pool, caller.merchant_id, &seller).await?;
+    let wallets = ::wallet::wallet::read(&state.reading, caller.merchant_id, &seller).await?;
     if wallets.is_empty() {
         return Err(unknown_seller());
     }
@@ -259,7 +259,7 @@ pub(super) async fn wallet_entries(
     let currency = currency_of(&query.currency)?;
     let before = query.cursor.as_deref().map(parse_entry_cursor).transpose()?;
     let rows = ::wallet::wallet::entries(
-        &state.pool,
+        &state.reading,
         caller.merchant_id,
         &seller,
         currency,
@@ -268,7 +268,9 @@ pub(super) async fn wallet_entries(
     )
     .await?;
     // a seller that is known may have had nothing in this currency
-    if rows.is_empty() && ::wallet::wallet::read(&state.pool, caller.merchant_id, &seller).await?.is_empty() {
+    if rows.is_empty()
+        && ::wallet::wallet::read(&state.reading, caller.merchant_id, &seller).await?.is_empty()
+    {
         return Err(unknown_seller());
     }
     let cursor = |row: &AccountMovement| format!("{}.{}", row.transaction_id, row.entry_no);
@@ -350,7 +352,7 @@ pub(super) async fn accounts(
         after: after.transpose()?,
         limit: Some(query.limit.and_one()),
     };
-    let rows = ledger::balance::list(&state.pool, caller.merchant_id, &filter, as_of).await?;
+    let rows = ledger::balance::list(&state.reading, caller.merchant_id, &filter, as_of).await?;
     let page = Page::of(rows, query.limit, |row| format!("{}.{}", row.code, row.currency));
     let data = page.data.into_iter().map(|row| AccountView {
         code: row.code,
@@ -375,7 +377,7 @@ pub(super) async fn trial_balance(
     ApiQuery(query): ApiQuery<TrialBalanceOf>,
 ) -> Result<Json<TrialBalance>, Problem> {
     let as_of = day_of("as_of", query.as_of.as_deref())?;
-    let totals = ledger::balance::totals(&state.pool, caller.merchant_id, as_of).await?;
+    let totals = ledger::balance::totals(&state.reading, caller.merchant_id, as_of).await?;
     let mut currencies: Vec<TrialBalanceOfCurrency> = Vec::new();
     for total in totals {
         if currencies.last().is_none_or(|last| last.currency != total.currency) {
@@ -436,7 +438,7 @@ pub(super) async fn transactions(
         before: before.transpose()?,
         limit: query.limit.and_one(),
     };
-    let rows = ledger::posting::list(&state.pool, caller.merchant_id, &filter).await?;
+    let rows = ledger::posting::list(&state.reading, caller.merchant_id, &filter).await?;
     let page = Page::of(rows, query.limit, |row| row.transaction_id.to_string());
     Ok(Json(Page {
         data: page.data.into_iter().map(transaction_view).collect(),

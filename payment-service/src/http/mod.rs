@@ -43,8 +43,10 @@ pub struct AppState {
     pub directory: Arc<Directory>,
     /// What readiness hangs on.
     pub health: Arc<Health>,
-    /// The database, for what is read.
+    /// The database, for what is looked up by its id and for webhooks.
     pub pool: PgPool,
+    /// The database, for lists and sums.
+    pub reading: PgPool,
     /// What pays.
     pub engine: Engine,
     /// Rung when a webhook was committed.

@@ -408,6 +408,6 @@ pub(super) async fn list(
     if let Some(problem) = check.0 {
         return Err(problem);
     }
-    let payments = payment::list(&state.pool, caller.merchant_id, &filter).await?;
+    let payments = payment::list(&state.reading, caller.merchant_id, &filter).await?;
     Ok(axum::Json(Page::of(payments, query.limit, |payment| payment.payment_id.to_string())))
 }

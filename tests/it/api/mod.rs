@@ -5,6 +5,7 @@ mod bodies;
 mod cards;
 mod description;
 mod keys;
+mod load;
 mod pages;
 mod payment;
 mod tenants;
