@@ -70,8 +70,7 @@ id! {
     PspAccountId;
     /// What a buyer owes for an order.
     PaymentId;
-    /// One intended side effect at one PSP; also its idempotency key and reference there. Derived, see
-    /// [`OperationId::derive`].
+    /// One intended side effect at one PSP; also its idempotency key and reference there. The same intent gets the same.
     OperationId;
     /// One HTTP exchange about an operation.
     AttemptId;

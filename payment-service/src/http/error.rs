@@ -67,8 +67,6 @@ codes! {
     IdempotencyKeyInFlight, "idempotency_key_in_flight", CONFLICT, "A request with this Idempotency-Key is in flight";
     /// Another request has taken the order.
     OrderHasLivePayment, "order_has_live_payment", CONFLICT, "The order already has a live payment";
-    /// What is asked does not go with the state that the thing is in.
-    StateConflict, "state_conflict", CONFLICT, "The current state does not allow this";
     /// The body is larger than this endpoint reads.
     BodyTooLarge, "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
     /// The body is not declared to be what this endpoint reads.
@@ -82,8 +80,6 @@ codes! {
         "The Idempotency-Key was used for a different request";
     /// The merchant has no account at a PSP that could be used, or several and the request does not say which.
     PspAccountRequired, "psp_account_required", UNPROCESSABLE_ENTITY, "A PSP account must be named";
-    /// More than the caller may ask for.
-    RateLimited, "rate_limited", TOO_MANY_REQUESTS, "Too many requests";
     /// A fault on our side.
     Internal, "internal", INTERNAL_SERVER_ERROR, "Something went wrong on our side";
     /// Something that is needed cannot be reached now.

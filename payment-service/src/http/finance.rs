@@ -79,6 +79,7 @@ time::serde::format_description!(iso_date, Date, "[year]-[month]-[day]");
 #[into_params(parameter_in = Query)]
 pub struct ListEntries {
     /// ISO 4217 code of the balance.
+    #[param(pattern = "^[A-Z]{3}$")]
     currency: String,
     /// The `next_cursor` of the page before.
     cursor: Option<String>,
@@ -107,8 +108,11 @@ pub struct AccountView {
 #[into_params(parameter_in = Query)]
 pub struct ListAccounts {
     /// Only in this currency.
+    #[param(pattern = "^[A-Z]{3}$")]
     currency: Option<String>,
-    /// The balances at the end of this effective day (YYYY-MM-DD) instead of now.
+    /// The balances at the end of this effective day instead of now. They are summed from the entries, for five seconds at
+    /// most, and refused with 503 beyond that.
+    #[param(format = Date)]
     as_of: Option<String>,
     /// The `next_cursor` of the page before.
     cursor: Option<String>,
@@ -123,7 +127,9 @@ pub struct ListAccounts {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct TrialBalanceOf {
-    /// The end of this effective day (YYYY-MM-DD) instead of now.
+    /// The end of this effective day instead of now. The balances are summed from the entries, for five seconds at most,
+    /// and refused with 503 beyond that.
+    #[param(format = Date)]
     as_of: Option<String>,
 }
 
@@ -162,6 +168,7 @@ pub struct ListTransactions {
     #[param(format = Uuid)]
     source_id: Option<String>,
     /// Only those that move the account with this code.
+    #[param(max_length = 100, pattern = "^[A-Za-z0-9_.:/-]+$")]
     account: Option<String>,
     /// The `next_cursor` of the page before.
     cursor: Option<String>,
@@ -206,8 +213,8 @@ pub struct EntryView {
 
 /// A seller's wallet.
 #[utoipa::path(
-    get, path = "/v1/wallets/{seller}", tag = "finance", security(("api_key" = [])),
-    params(("seller" = String, Path, description = "The merchant's name for the seller")),
+    get, path = "/v1/wallets/{seller}", tag = "finance", security(("api_key" = ["finance_read"])),
+    params(("seller" = String, Path, description = "The merchant's name for the seller", max_length = 64, pattern = "^[A-Za-z0-9_.:-]+$")),
     responses(
         (status = 200, description = "The seller's money", body = WalletView),
         (status = 404, description = "No money of this seller was ever booked", body = ProblemDocument, content_type = "application/problem+json"),
@@ -242,8 +249,8 @@ fn unknown_seller() -> Problem {
 
 /// What moved a seller's wallet, newest first.
 #[utoipa::path(
-    get, path = "/v1/wallets/{seller}/entries", tag = "finance", security(("api_key" = [])),
-    params(("seller" = String, Path, description = "The merchant's name for the seller"), ListEntries),
+    get, path = "/v1/wallets/{seller}/entries", tag = "finance", security(("api_key" = ["finance_read"])),
+    params(("seller" = String, Path, description = "The merchant's name for the seller", max_length = 64, pattern = "^[A-Za-z0-9_.:-]+$"), ListEntries),
     responses(
         (status = 200, description = "A page of movements, newest first", body = Page<WalletEntry>),
         (status = 404, description = "No money of this seller was ever booked", body = ProblemDocument, content_type = "application/problem+json"),
@@ -332,7 +339,7 @@ fn parse_account_cursor(text: &str) -> Result<(String, String), Problem> {
 
 /// The merchant's accounts with their balances, by code.
 #[utoipa::path(
-    get, path = "/v1/ledger/accounts", tag = "finance", security(("api_key" = [])), params(ListAccounts),
+    get, path = "/v1/ledger/accounts", tag = "finance", security(("api_key" = ["finance_read"])), params(ListAccounts),
     responses(
         (status = 200, description = "A page of accounts, by code", body = Page<AccountView>),
         (status = "default", description = "Any refusal", body = ProblemDocument, content_type = "application/problem+json"),
@@ -365,7 +372,7 @@ pub(super) async fn accounts(
 
 /// All balances, which sum to zero.
 #[utoipa::path(
-    get, path = "/v1/ledger/trial-balance", tag = "finance", security(("api_key" = [])), params(TrialBalanceOf),
+    get, path = "/v1/ledger/trial-balance", tag = "finance", security(("api_key" = ["finance_read"])), params(TrialBalanceOf),
     responses(
         (status = 200, description = "All balances", body = TrialBalance),
         (status = "default", description = "Any refusal", body = ProblemDocument, content_type = "application/problem+json"),
@@ -408,7 +415,7 @@ pub(super) async fn trial_balance(
 
 /// The ledger's transactions with their entries, newest first.
 #[utoipa::path(
-    get, path = "/v1/ledger/transactions", tag = "finance", security(("api_key" = [])), params(ListTransactions),
+    get, path = "/v1/ledger/transactions", tag = "finance", security(("api_key" = ["finance_read"])), params(ListTransactions),
     responses(
         (status = 200, description = "A page of transactions, newest first", body = Page<TransactionView>),
         (status = "default", description = "Any refusal", body = ProblemDocument, content_type = "application/problem+json"),

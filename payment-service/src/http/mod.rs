@@ -113,7 +113,7 @@ async fn give_up(State(limit): State<Duration>, request: Request, next: Next) ->
 
 /// The description of the API as it is served.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    routes().into_openapi()
+    openapi::with_headers(routes().into_openapi())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use money::{Currency, Money, OrderId, PaymentId, PspAccountId, SellerId};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::{IntoParams, ToSchema};
 use wallet::wallet::Split;
 
@@ -49,39 +50,63 @@ const LONGEST_METADATA_VALUE: usize = 500;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreatePayment {
-    /// The merchant's order, 1 to 255 characters. It has at most one live payment.
-    #[schema(example = "order-1001")]
+    /// The merchant's order, without control characters. It has at most one live payment.
+    #[schema(min_length = 1, max_length = 255, example = "order-1001")]
     order_id: String,
     /// What the buyer owes, in minor units of the currency.
     #[schema(minimum = 1, example = 4200)]
     amount: i64,
     /// ISO 4217 code in capital letters.
-    #[schema(example = "EUR")]
+    #[schema(pattern = "^[A-Z]{3}$", example = "EUR")]
     currency: String,
     /// The PSP's token of the buyer's means of payment. Never a card number.
-    #[schema(example = "pm_card_visa")]
+    #[schema(max_length = 255, pattern = "^[!-~]+$", example = "pm_card_visa")]
     payment_method: String,
     /// Where to charge it; may be left out by a merchant with one PSP account.
     #[serde(default)]
     psp_account_id: Option<PspAccountId>,
     /// When the money is taken: `automatic`, at once.
     #[serde(default)]
-    #[schema(example = "automatic")]
+    #[schema(value_type = Option<CaptureWhen>)]
     capture: Option<String>,
     /// Whose money it is. The parts add up to the amount; without any it is the merchant's own (seller `self`).
     #[serde(default)]
+    #[schema(max_items = 50)]
     splits: Vec<CreateSplit>,
     /// The merchant's own notes: at most 50, keys of at most 40 and values of at most 500 characters.
     #[serde(default)]
+    #[schema(schema_with = metadata_schema)]
     metadata: BTreeMap<String, String>,
+}
+
+fn metadata_schema() -> Object {
+    let value = ObjectBuilder::new().schema_type(Type::String).max_length(Some(LONGEST_METADATA_VALUE));
+    ObjectBuilder::new()
+        .schema_type(Type::Object)
+        .description(Some(format!(
+            "The merchant's own notes: at most {MOST_METADATA}, keys of at most {LONGEST_METADATA_KEY} and values of at \
+             most {LONGEST_METADATA_VALUE} characters."
+        )))
+        .max_properties(Some(MOST_METADATA))
+        .additional_properties(Some(value))
+        .build()
+}
+
+/// When the money of a new payment is taken.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[allow(dead_code, reason = "it describes the words that are checked in check()")]
+enum CaptureWhen {
+    /// At once.
+    Automatic,
 }
 
 /// A seller's part of a payment.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateSplit {
-    /// The merchant's name for the seller: 1 to 64 letters, digits and `-_.:`.
-    #[schema(example = "seller-7")]
+    /// The merchant's name for the seller.
+    #[schema(max_length = 64, pattern = "^[A-Za-z0-9_.:-]+$", example = "seller-7")]
     seller: String,
     /// The part, in minor units.
     #[schema(minimum = 1, example = 4200)]
@@ -98,12 +123,17 @@ pub struct CreateSplit {
 #[into_params(parameter_in = Query)]
 pub struct ListPayments {
     /// Only this order's.
+    #[param(min_length = 1, max_length = 255)]
     order_id: Option<String>,
-    /// Only those that stand so, such as `captured`.
+    /// Only those that stand so. The newest payments are looked through for them, for five seconds at most: a list of few
+    /// among many may be refused with 503.
+    #[param(value_type = Option<PaymentStatus>)]
     status: Option<String>,
-    /// Only those accepted at or after this moment (RFC 3339).
+    /// Only those accepted at or after this moment; found as by `status`.
+    #[param(format = DateTime)]
     created_from: Option<String>,
-    /// Only those accepted before this moment (RFC 3339).
+    /// Only those accepted before this moment; found as by `status`.
+    #[param(format = DateTime)]
     created_before: Option<String>,
     /// The `next_cursor` of the page before.
     cursor: Option<String>,
@@ -115,8 +145,8 @@ pub struct ListPayments {
 
 /// Makes a payment and charges it, exactly once.
 #[utoipa::path(
-    post, path = "/v1/payments", tag = "payments", security(("api_key" = [])),
-    params(("Idempotency-Key" = String, Header, description = "1 to 255 printable ASCII characters, a fresh one for each intended payment")),
+    post, path = "/v1/payments", tag = "payments", security(("api_key" = ["payments"])),
+    params(("Idempotency-Key" = String, Header, min_length = 1, max_length = 255, pattern = "^[ -~]+$", description = "1 to 255 printable ASCII characters, a fresh one for each intended payment")),
     request_body = CreatePayment,
     responses(
         (status = 201, description = "The payment is decided, or waits for its buyer", body = PaymentView),
@@ -334,7 +364,7 @@ fn check_metadata(check: &mut Check, metadata: &BTreeMap<String, String>) {
 
 /// Reads a payment.
 #[utoipa::path(
-    get, path = "/v1/payments/{payment_id}", tag = "payments", security(("api_key" = [])),
+    get, path = "/v1/payments/{payment_id}", tag = "payments", security(("api_key" = ["payments"])),
     params(("payment_id" = PaymentId, Path)),
     responses(
         (status = 200, description = "The payment as it is now", body = PaymentView),
@@ -357,7 +387,7 @@ fn unknown_payment() -> Problem {
 
 /// Everything that is known to have happened to a payment.
 #[utoipa::path(
-    get, path = "/v1/payments/{payment_id}/timeline", tag = "payments", security(("api_key" = [])),
+    get, path = "/v1/payments/{payment_id}/timeline", tag = "payments", security(("api_key" = ["payments"])),
     params(("payment_id" = PaymentId, Path)),
     responses(
         (status = 200, description = "Its history, oldest first", body = Timeline),
@@ -376,7 +406,7 @@ pub(super) async fn timeline(
 
 /// The merchant's payments, newest first.
 #[utoipa::path(
-    get, path = "/v1/payments", tag = "payments", security(("api_key" = [])), params(ListPayments),
+    get, path = "/v1/payments", tag = "payments", security(("api_key" = ["payments"])), params(ListPayments),
     responses(
         (status = 200, description = "A page of payments, newest first", body = Page<PaymentView>),
         (status = "default", description = "Any refusal", body = ProblemDocument, content_type = "application/problem+json"),

@@ -326,6 +326,27 @@ async fn a_caller_that_leaves_is_logged_too() {
     assert!(log.text().contains("caller left"), "{}", log.text());
 }
 
+/// The program's text, but for its tests and for the table of the codes.
+fn sources(folder: &std::path::Path, found: &mut String) {
+    for entry in folder.read_dir().unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if !path.ends_with("http/error.rs") && !path.ends_with("http/tests.rs") {
+            found.push_str(std::fs::read_to_string(&path).unwrap().split("#[cfg(test)]").next().unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_code_that_is_described_is_given_to_somebody() {
+    // the conversion of what the database says
+    let mut text = "Code::Internal ".to_owned();
+    sources(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut text);
+    let unused = Code::ALL.iter().filter(|code| !text.contains(&format!("Code::{code:?}")));
+    assert_eq!(unused.collect::<Vec<_>>(), Vec::<&Code>::new());
+}
+
 #[test]
 fn the_description_names_every_route_and_how_it_is_secured() {
     let api = serde_json::to_value(openapi()).unwrap();

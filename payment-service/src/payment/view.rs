@@ -25,7 +25,7 @@ pub struct PaymentView {
     #[schema(value_type = String, example = "EUR")]
     pub currency: Currency,
     /// Whether the PSP captures at once.
-    #[schema(value_type = String, example = "automatic")]
+    #[schema(value_type = Capture)]
     pub capture: &'static str,
     /// The PSP's token of the buyer's means of payment.
     pub payment_method: String,
@@ -51,6 +51,17 @@ pub struct PaymentView {
     /// When it last changed.
     #[serde(with = "time::serde::rfc3339")]
     pub updated_at: OffsetDateTime,
+}
+
+/// When the money is taken.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[allow(dead_code, reason = "it describes the words of CaptureMethod")]
+enum Capture {
+    /// At once.
+    Automatic,
+    /// When the merchant says so.
+    Manual,
 }
 
 /// A seller's part of a payment.

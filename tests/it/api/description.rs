@@ -66,6 +66,18 @@ impl Description {
         let responses = &operation["responses"];
         let response = responses.get(answer.status.to_string()).or_else(|| responses.get("default"));
         let response = response.unwrap_or_else(|| panic!("{what} is not described"));
+        for name in ["x-request-id", "retry-after", "idempotent-replayed", "www-authenticate"] {
+            let described = response["headers"].as_object().and_then(|headers| {
+                headers.iter().find(|(described, _)| described.eq_ignore_ascii_case(name))
+            });
+            if let Some(value) = answer.header(name) {
+                let (_, header) = described.unwrap_or_else(|| panic!("{what}: {name} is not described"));
+                let number = header["schema"]["type"] == "integer";
+                let value =
+                    if number { json!(value.parse::<i64>().expect("a number")) } else { json!(value) };
+                assert_eq!(errors(&validator(&header["schema"]), &value), [""; 0], "{what}: {name}");
+            }
+        }
         let Some(content) = response["content"].as_object() else {
             return assert_eq!(answer.text, "", "{what} is described without a body");
         };
@@ -81,6 +93,23 @@ impl Description {
         let whole = json!({"allOf": [schema], "components": self.components});
         let errors = errors(&validator(&whole), &body);
         assert!(errors.is_empty(), "{what} is not as described: {errors:#?} in {body:#}");
+    }
+}
+
+impl Description {
+    /// Whether a value is one that an operation describes for a parameter.
+    fn takes(&self, method: Method, path: &str, parameter: &str, value: &Value) -> bool {
+        let operation = self.operation(&method, path).expect("an operation");
+        let mut parameters = operation["parameters"].as_array().expect("parameters").iter();
+        let found = parameters.find(|found| found["name"] == parameter).expect("a parameter");
+        validator(&json!({"allOf": [found["schema"]], "components": self.components})).is_valid(value)
+    }
+
+    /// Whether it is a body as the operation describes it.
+    fn takes_body(&self, path: &str, body: &Value) -> bool {
+        let operation = self.operation(&Method::POST, path).expect("an operation");
+        let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+        validator(&json!({"allOf": [schema], "components": self.components})).is_valid(body)
     }
 }
 
@@ -193,4 +222,73 @@ async fn a_payment_that_is_not_decided_is_as_described_too() {
     to_be_authenticated["payment_method"] = json!("pm_card_authenticationRequired");
     let told = api.pay(&key, "k-2", &to_be_authenticated).await;
     assert_eq!(told.status, 201, "{}", told.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_description_knows_the_bounds_of_what_it_describes() {
+    let world = World::new(&[]);
+    let description = Api::of(&world).await.description;
+    let long = |length: usize| json!("x".repeat(length));
+    for (path, parameter, good, bad) in [
+        ("/v1/payments", "limit", vec![json!(1), json!(200)], vec![json!(0), json!(201), json!("x")]),
+        ("/v1/payments", "status", vec![json!("captured"), json!("failed")], vec![json!("paid"), json!("")]),
+        ("/v1/payments", "order_id", vec![long(255)], vec![long(0), long(256)]),
+        ("/v1/payments", "created_from", vec![json!("2026-01-31T00:00:00Z")], vec![json!("2026-01-31")]),
+        ("/v1/wallets/{seller}", "seller", vec![long(64)], vec![long(0), long(65), json!("a/b")]),
+        ("/v1/wallets/{seller}/entries", "currency", vec![json!("EUR")], vec![json!("eur"), json!("EURO")]),
+        ("/v1/wallets/{seller}/entries", "limit", vec![json!(50)], vec![json!(0), json!(201)]),
+        (
+            "/v1/ledger/accounts",
+            "as_of",
+            vec![json!("2026-01-31")],
+            vec![json!("2026-02-30"), json!("today")],
+        ),
+        ("/v1/ledger/accounts", "limit", vec![json!(50)], vec![json!(0), json!(201)]),
+        (
+            "/v1/ledger/transactions",
+            "account",
+            vec![json!("seller_pending/a-1")],
+            vec![long(101), json!("a b")],
+        ),
+        ("/v1/ledger/transactions", "source_id", vec![json!(uuid::Uuid::nil())], vec![json!("x")]),
+        ("/v1/ledger/transactions", "limit", vec![json!(50)], vec![json!(0), json!(201)]),
+        ("/v1/ledger/trial-balance", "as_of", vec![json!("2026-01-31")], vec![json!("2026-02-30")]),
+    ] {
+        for (values, expected) in [(good, true), (bad, false)] {
+            for value in values {
+                let takes = description.takes(Method::GET, path, parameter, &value);
+                assert_eq!(takes, expected, "{path}: {parameter}={value}");
+            }
+        }
+    }
+    for (value, expected) in [(long(255), true), (long(0), false), (long(256), false), (json!("ä"), false)] {
+        let takes = description.takes(Method::POST, "/v1/payments", "Idempotency-Key", &value);
+        assert_eq!(takes, expected, "{value}");
+    }
+    assert!(description.takes_body("/v1/payments", &order_of("anna", "o-1", 1000)));
+    let splits = |splits: usize| (0..splits).map(|_| json!({"seller": "s", "amount": 1})).collect::<Value>();
+    for (field, value) in [
+        ("unknown", json!(1)),
+        ("order_id", long(0)),
+        ("order_id", long(256)),
+        ("amount", json!(0)),
+        ("amount", json!(1.5)),
+        ("currency", json!("eur")),
+        ("payment_method", json!("pm card")),
+        ("payment_method", long(256)),
+        ("psp_account_id", json!("main")),
+        ("capture", json!("manual")),
+        ("splits", splits(51)),
+        ("splits", json!([{"seller": "a/b", "amount": 1}])),
+        ("splits", json!([{"seller": "x".repeat(65), "amount": 1}])),
+        ("splits", json!([{"seller": "a", "amount": 0}])),
+        ("splits", json!([{"seller": "a", "amount": 1, "platform_fee": -1}])),
+        ("metadata", (0..51).map(|note| (note.to_string(), json!("v"))).collect()),
+        ("metadata", json!({"k": 1})),
+        ("metadata", json!({"k": "v".repeat(501)})),
+    ] {
+        let mut body = order_of("anna", "o-1", 1000);
+        body[field] = value;
+        assert!(!description.takes_body("/v1/payments", &body), "{body}");
+    }
 }

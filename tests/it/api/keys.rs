@@ -64,10 +64,12 @@ async fn each_route_opens_to_the_scope_that_it_needs_and_to_no_other() {
             .as_array()
             .is_some_and(|needs| needs.iter().all(|need| need.get("api_key").is_some()))
     });
-    let mut described: Vec<_> = described.map(|(method, path, _)| (method, path)).collect();
-    let mut known: Vec<_> = NEEDS.iter().map(|(method, path, _)| (*method, *path)).collect();
-    described.sort_unstable();
-    known.sort_unstable();
+    let mut described: Vec<_> =
+        described.map(|(method, path, operation)| (method, path, operation["security"].clone())).collect();
+    let mut known: Vec<_> =
+        NEEDS.iter().map(|(method, path, scope)| (*method, *path, json!([{"api_key": [scope]}]))).collect();
+    described.sort_by_key(|(method, path, _)| (*path, *method));
+    known.sort_by_key(|(method, path, _)| (*path, *method));
     assert_eq!(described, known);
     for scope in SCOPES {
         let others: Vec<_> = SCOPES.into_iter().filter(|other| *other != scope).collect();
