@@ -1,5 +1,5 @@
-//! The SQL of claiming. Rows of a batch are sorted by key, so that two batches insert in one order. Other rows are looked
-//! up one by one, as in `record_repo`.
+//! The SQL of claiming. Rows of a batch are sorted by what rivals would fight over first (the order, or the key), so that two
+//! batches insert in one order. Other rows are looked up one by one, as in `record_repo`.
 
 use std::collections::{HashMap, HashSet};
 
@@ -201,15 +201,10 @@ pub(super) async fn insert_keys_and_payments(
     Ok(Inserted(rows.into_iter().map(|row| (row.payment_id, row.ordinal)).collect()))
 }
 
-/// Columns of the rows that hang on new payments.
+/// Columns of the rows that hang on new payments, beside those of [`Columns`].
 #[derive(Default)]
 struct Children<'a> {
-    payments: Vec<Uuid>,
     operations: Vec<Uuid>,
-    accounts: Vec<Uuid>,
-    amounts: Vec<i64>,
-    currencies: Vec<&'a str>,
-    keys: Vec<&'a str>,
     leases_ms: Vec<i64>,
     events: Vec<Uuid>,
     event_data: Vec<serde_json::Value>,
@@ -227,12 +222,7 @@ impl<'a> Children<'a> {
             let payment = &claim.payment;
             let payment_id = payment.payment_id.as_uuid();
             let operation_id = authorize_id(merchant, &payment.order_id, ordinal);
-            columns.payments.push(payment_id);
             columns.operations.push(operation_id.as_uuid());
-            columns.accounts.push(payment.psp_account_id.as_uuid());
-            columns.amounts.push(payment.amount.minor);
-            columns.currencies.push(payment.amount.currency.code());
-            columns.keys.push(claim.key.as_str());
             columns.leases_ms.push(i64::try_from(claim.lease.as_millis()).unwrap_or(i64::MAX));
             let event = outbox::created(payment, ordinal, operation_id);
             columns.events.push(event.event_id.as_uuid());
@@ -257,7 +247,8 @@ pub(super) async fn insert_operations(
     if made.is_empty() {
         return Ok(());
     }
-    let columns = Children::of(merchant, made);
+    let columns = Columns::of(made.iter().map(|&(claim, _)| claim));
+    let children = Children::of(merchant, made);
     sqlx::query!(
         "with op as (
              insert into operation (merchant_id, operation_id, payment_id, kind, psp_account_id, amount, currency,
@@ -276,20 +267,20 @@ pub(super) async fn insert_operations(
          select $1, e.payment_id, 1, e.event_id, $16, e.data, now()
          from unnest($3::uuid[], $14::uuid[], $15::jsonb[]) as e (payment_id, event_id, data)",
         merchant.as_uuid(),
-        &columns.operations,
+        &children.operations,
         &columns.payments,
         &columns.accounts,
         &columns.amounts,
         &columns.currencies as &[&str],
         &columns.keys as &[&str],
-        &columns.leases_ms,
-        &columns.split_payments,
-        &columns.split_numbers,
-        &columns.split_sellers as &[&str],
-        &columns.split_amounts,
-        &columns.split_fees,
-        &columns.events,
-        &columns.event_data,
+        &children.leases_ms,
+        &children.split_payments,
+        &children.split_numbers,
+        &children.split_sellers as &[&str],
+        &children.split_amounts,
+        &children.split_fees,
+        &children.events,
+        &children.event_data,
         outbox::CREATED,
     )
     .execute(&mut **tx)

@@ -11,6 +11,10 @@ use crate::world::World;
 /// More than there are connections, of whatever pool.
 const ASKING: usize = 40;
 
+/// Statements of this database that wait for a table.
+const WAITING: &str = "select count(*) from pg_locks l join pg_database d on d.oid = l.database
+                       where d.datname = current_database() and l.locktype = 'relation' and not l.granted";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_that_wait_are_refused_and_hold_up_nothing_else() {
     let world = World::new(&["--database-connections", "8"]);
@@ -22,7 +26,7 @@ async fn lists_that_wait_are_refused_and_hold_up_nothing_else() {
     let began = Instant::now();
     let lists = join_all((0..ASKING).map(|_| api.get(key, "/v1/ledger/accounts")));
     let others = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        world.eventually("lists wait for the lock", async || world.count(WAITING).await > 0).await;
         for path in ["/readyz", &format!("/v1/payments/{}", paid["payment_id"].as_str().unwrap())] {
             let asked = Instant::now();
             assert_eq!(api.get(key, path).await.status, 200, "{path}");
