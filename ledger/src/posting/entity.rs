@@ -87,6 +87,11 @@ impl Posting {
     pub(crate) fn legs(&self) -> &[Leg] {
         &self.legs
     }
+
+    /// The accounts that it moves.
+    pub fn accounts(&self) -> impl Iterator<Item = (&Account, Currency)> {
+        self.legs.iter().map(|leg| (&leg.account, leg.currency))
+    }
 }
 
 impl Builder {

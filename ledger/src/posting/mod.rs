@@ -40,10 +40,7 @@ pub async fn post_in_tx(
     if postings.is_empty() {
         return Ok(Vec::new());
     }
-    let accounts: BTreeSet<(&Account, Currency)> = postings
-        .iter()
-        .flat_map(|posting| posting.legs().iter().map(|leg| (&leg.account, leg.currency)))
-        .collect();
+    let accounts: BTreeSet<(&Account, Currency)> = postings.iter().flat_map(Posting::accounts).collect();
     let accounts: Vec<(Account, Currency)> =
         accounts.into_iter().map(|(account, currency)| (account.clone(), currency)).collect();
     lock_in_tx(tx, merchant, &accounts).await?;

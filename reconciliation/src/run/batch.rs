@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use money::{BookingId, FileId, MerchantId, OperationId, PspAccountId};
 use sqlx::PgTransaction;
@@ -247,7 +247,12 @@ async fn post_all(
     sellers.dedup();
     let mut debts = match sellers.as_slice() {
         [] => BTreeMap::new(),
-        sellers => wallet::wallet::lock_debts_in_tx(tx, merchant, sellers).await?,
+        sellers => {
+            let others: BTreeSet<_> =
+                booked.iter().flat_map(|booking| booking.accounts(batch.psp_account_id)).collect();
+            let others: Vec<_> = others.into_iter().collect();
+            wallet::wallet::lock_debts_in_tx(tx, merchant, sellers, &others).await?
+        }
     };
     let mut postings = Vec::with_capacity(booked.len());
     let mut posted = Vec::with_capacity(booked.len());

@@ -113,15 +113,8 @@ impl<'a> Booking<'a> {
         let Some(effective) = self.effective else { return Ok(None) };
         let source = Source { table: "settlement", id: self.id.as_uuid() };
         let currency = self.key.currency;
-        let sums = [
-            (Account::PspBalance(psp), self.balance_change()),
-            (Account::PspFees, i128::from(self.fees) - i128::from(self.fee_lines)),
-            (Account::PayoutInTransit(psp), -i128::from(self.payouts)),
-            (Account::PspReceivable(psp), -i128::from(self.receivable)),
-            (Account::Suspense, -i128::from(self.suspense)),
-        ];
         let mut posting = Posting::builder(source, "settle", effective);
-        for (account, minor) in sums {
+        for (account, minor) in self.sums(psp) {
             posting = debit_signed(posting, account, minor, currency)?;
         }
         for (seller, &minor) in &self.sellers {
@@ -134,6 +127,23 @@ impl<'a> Booking<'a> {
             Err(PostingError::Empty) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The accounts that it moves beside the sellers'.
+    pub fn accounts(&self, psp: PspAccountId) -> impl Iterator<Item = (Account, Currency)> {
+        let moved = self.sums(psp).into_iter().filter(|(_, minor)| *minor != 0);
+        moved.map(|(account, _)| (account, self.key.currency))
+    }
+
+    /// By how much it debits each account beside the sellers'.
+    fn sums(&self, psp: PspAccountId) -> [(Account, i128); 5] {
+        [
+            (Account::PspBalance(psp), self.balance_change()),
+            (Account::PspFees, i128::from(self.fees) - i128::from(self.fee_lines)),
+            (Account::PayoutInTransit(psp), -i128::from(self.payouts)),
+            (Account::PspReceivable(psp), -i128::from(self.receivable)),
+            (Account::Suspense, -i128::from(self.suspense)),
+        ]
     }
 
     /// By how much it changes our balance at the PSP.

@@ -50,8 +50,9 @@ pub fn credit_capture(posting: Builder, currency: Currency, splits: &[Split]) ->
     })
 }
 
-/// What sellers owe, locked until the commit, together with the other floored accounts that a settlement of these
-/// sellers moves.
+/// What sellers owe, locked until the commit, together with the other accounts of theirs that a settlement moves, and with
+/// `others`: all further accounts that the caller will post to. A transaction locks or makes its accounts in one go, in one
+/// order; two that did so in steps could wait for each other.
 ///
 /// # Errors
 /// When Postgres fails.
@@ -59,6 +60,7 @@ pub async fn lock_debts_in_tx(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
     sellers: &[(SellerId, Currency)],
+    others: &[(Account, Currency)],
 ) -> Result<BTreeMap<(SellerId, Currency), i64>, ledger::Error> {
     type MakeAccount = fn(SellerId) -> Account;
     let accounts: Vec<(Account, Currency)> = sellers
@@ -67,6 +69,7 @@ pub async fn lock_debts_in_tx(
             [Account::SellerDebt as MakeAccount, Account::SellerPending, Account::SellerAvailable]
                 .map(|account| (account(seller.clone()), *currency))
         })
+        .chain(others.iter().cloned())
         .collect();
     ledger::posting::lock_in_tx(tx, merchant, &accounts).await?;
     let debts: Vec<(Account, Currency)> =

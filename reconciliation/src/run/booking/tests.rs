@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use ledger::posting::Posting;
 use money::{OperationId, PaymentId};
 use time::macros::{date, datetime};
@@ -53,7 +55,21 @@ fn check(booking: &Booking<'_>, debts: &mut Debts, expected: &[(Account, i64)]) 
     for (account, minor) in expected {
         wanted = debit_signed(wanted, account.clone(), i128::from(*minor), Currency::EUR).unwrap();
     }
-    assert_eq!(booking.posting(PSP, debts).unwrap(), Some(wanted.build().unwrap()));
+    let posting = booking.posting(PSP, debts).unwrap().unwrap();
+    // what is locked before is what is moved
+    let mut locked: BTreeSet<Account> = booking.accounts(PSP).map(|(account, _)| account).collect();
+    for (seller, _) in booking.sellers() {
+        locked.extend(
+            [
+                Account::SellerDebt as fn(SellerId) -> Account,
+                Account::SellerPending,
+                Account::SellerAvailable,
+            ]
+            .map(|account| account(seller.clone())),
+        );
+    }
+    assert!(posting.accounts().all(|(account, _)| locked.contains(account)), "{posting:?} of {locked:?}");
+    assert_eq!(posting, wanted.build().unwrap());
 }
 
 fn booked(lines: &[(Line, Decision<'_>)]) -> Booking<'static> {
