@@ -1,5 +1,6 @@
 //! What the programs can be told, by arguments and by the environment. Parsed once, at the start.
 
+use std::env::VarError;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -148,8 +149,11 @@ impl SecretKeyArgs {
     /// # Errors
     /// [`ConfigError::Seal`], [`ConfigError::File`].
     pub fn key_ring(&self, database: &DatabaseArgs) -> Result<KeyRing, ConfigError> {
-        if let Ok(text) = std::env::var(SECRET_KEY_VARIABLE).map(Zeroizing::new) {
-            return Ok(KeyRing::parse(&text)?);
+        match std::env::var(SECRET_KEY_VARIABLE).map(Zeroizing::new) {
+            Ok(text) => return Ok(KeyRing::parse(&text)?),
+            // whoever set it meant it: another key in its place would open nothing
+            Err(VarError::NotUnicode(_)) => return Err(SealError::MalformedKey { position: 1 }.into()),
+            Err(VarError::NotPresent) => {}
         }
         let path = match (&self.secret_key_file, &database.database_url) {
             (Some(path), _) => path.clone(),

@@ -136,7 +136,7 @@ async fn evidence_that_nobody_applies_exits_two_and_says_so(pool: PgPool) {
         report["incomplete_because"],
         json!([
             "gave up after waiting 0 s; is the service running?",
-            "1 lines of settlement.csv wait for the service to apply them"
+            "1 line of settlement.csv not applied yet: the service does that"
         ])
     );
 }

@@ -111,8 +111,7 @@ impl CheckReport {
             self.note = found.note;
         }
         self.verdict = match self.verdict {
-            Verdict::Failed => Verdict::Failed,
-            _ if found.unseen => Verdict::NotSeen,
+            verdict if found.failed || verdict == Verdict::Failed => Verdict::Failed,
             _ if self.offending > 0 => Verdict::Violated,
             _ if self.looked_at > 0 => Verdict::Holds,
             verdict => verdict,
@@ -270,6 +269,9 @@ mod tests {
         let mut all = looked(3, 1);
         all.fail(&sqlx::Error::PoolTimedOut);
         assert_eq!(report(vec![all]).exit_code(), 1);
+        let mut all = looked(3, 0);
+        all.add(None, Found { failed: true, ..Found::default() });
+        assert_eq!((all.verdict, report(vec![all]).exit_code()), (Verdict::Failed, 2));
     }
 
     #[test]

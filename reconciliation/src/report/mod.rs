@@ -255,15 +255,16 @@ fn incomplete_because(
 ) -> Vec<String> {
     let mut reasons = given.failures.clone();
     if given.blocked > 0 {
-        reasons.push(format!("the books refused {} chunks of lines; the log says why", given.blocked));
+        let chunks = text::counted(given.blocked, "chunk");
+        reasons.push(format!("the books refused {chunks} of lines; the log says why"));
     }
     for file in files {
         if file.state != "settled" {
             reasons.push(format!("{} is not booked yet: it is {}", file.name, file.state));
         }
         if file.waiting > 0 {
-            reasons
-                .push(format!("{} lines of {} wait for the service to apply them", file.waiting, file.name));
+            let waiting = text::counted(file.waiting, "line");
+            reasons.push(format!("{waiting} of {} not applied yet: the service does that", file.name));
         }
     }
     for name in interrupted {

@@ -24,12 +24,12 @@ pub fn render(report: &Report) -> String {
 
 fn write(out: &mut String, report: &Report) -> fmt::Result {
     for file in &report.files {
-        write!(out, "{}: {} lines, {}", file.name, file.lines, file.state)?;
+        write!(out, "{}: {}, {}", file.name, counted(file.lines, "line"), file.state)?;
         if file.known_before {
             write!(out, ", known before: nothing changed")?;
         }
         if file.duplicates > 0 {
-            write!(out, ", {} duplicates", file.duplicates)?;
+            write!(out, ", {}", counted(file.duplicates, "duplicate"))?;
         }
         if file.waiting > 0 {
             write!(out, ", {} waiting", file.waiting)?;
@@ -59,8 +59,13 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
     writeln!(out, "verdict: {} ({meaning})", report.verdict.as_str())
 }
 
+/// So many of a thing, in words.
+pub(super) fn counted<N: fmt::Display + PartialEq + From<u8>>(count: N, thing: &str) -> String {
+    if count == N::from(1) { format!("1 {thing}") } else { format!("{count} {thing}s") }
+}
+
 fn write_currency(out: &mut String, sums: &CurrencyReport) -> fmt::Result {
-    writeln!(out, "{}  {} lines, {} matched", sums.currency, sums.lines, sums.matched)?;
+    writeln!(out, "{}  {}, {} matched", sums.currency, counted(sums.lines, "line"), sums.matched)?;
     let rows = [
         ("captures", sums.captures, true),
         ("refunds", sums.refunds, false),
@@ -89,7 +94,7 @@ fn write_breaks(out: &mut String, report: &Report) -> fmt::Result {
         write_group(out, group)?;
     }
     if report.open_breaks_of_other_files > 0 {
-        writeln!(out, "and {} open breaks of other files", report.open_breaks_of_other_files)?;
+        writeln!(out, "and {} of other files", counted(report.open_breaks_of_other_files, "open break"))?;
     }
     Ok(())
 }

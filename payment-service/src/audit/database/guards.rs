@@ -98,14 +98,14 @@ pub(super) async fn privileges(db: &mut PgConnection, app_role: &str) -> Result<
     )
     .fetch_one(db)
     .await?;
-    let unseen = row.looked == 0;
-    let note = unseen.then(|| format!("there is no role {app_role} here: connected as {}", row.user));
+    let failed = row.looked == 0;
+    let note = failed.then(|| format!("there is no role {app_role} here: connected as {}", row.user));
     Ok(Found {
         looked: row.looked,
         offending: row.offending,
         offenders: row.offenders,
         note,
-        unseen,
+        failed,
         ..Found::default()
     })
 }

@@ -30,7 +30,7 @@ pub(super) struct Found {
     pub figures: Vec<(String, Figure)>,
     pub note: Option<String>,
     /// There was no way to look; the note says why.
-    pub unseen: bool,
+    pub failed: bool,
 }
 
 /// A figure beside the count, and how those of several merchants become one.
