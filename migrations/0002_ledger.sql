@@ -92,33 +92,32 @@ create function ledger_entry_balanced() returns trigger language plpgsql
     set enable_seqscan = off set search_path = pg_catalog, public, pg_temp as $$
 declare
     offender uuid;
+    is_old boolean;
 begin
-    select n.transaction_id into offender
-    from (select distinct merchant_id, transaction_id from new_entry) n
-    left join lateral (
-        select t.xact_id from ledger_transaction t
-        where t.merchant_id = n.merchant_id and t.transaction_id = n.transaction_id
-    ) t on true
-    where t.xact_id is distinct from pg_current_xact_id()
-    limit 1;
-    if found then
-        raise exception 'ledger transaction % was not made in this database transaction', offender
-            using errcode = 'check_violation', constraint = 'ledger_entry_same_transaction', table = 'ledger_entry';
-    end if;
-
-    select n.transaction_id into offender
-    from (select distinct merchant_id, transaction_id from new_entry) n
-    cross join lateral (
+    select n.transaction_id, n.is_old into offender, is_old
+    from (
+        select k.transaction_id, k.merchant_id, t.xact_id is distinct from pg_current_xact_id() as is_old
+        from (select distinct merchant_id, transaction_id from new_entry) k
+        left join lateral (
+            select t.xact_id from ledger_transaction t
+            where t.merchant_id = k.merchant_id and t.transaction_id = k.transaction_id
+        ) t on true
+    ) n
+    where n.is_old or exists (
         select 1 from ledger_entry e
         where e.merchant_id = n.merchant_id and e.transaction_id = n.transaction_id
         group by e.currency having sum(e.amount) <> 0
-    ) unbalanced
+    )
     limit 1;
-    if found then
-        raise exception 'ledger transaction % does not sum to zero in each currency', offender
-            using errcode = 'check_violation', constraint = 'ledger_transaction_zero_sum', table = 'ledger_entry';
+    if not found then
+        return null;
     end if;
-    return null;
+    if is_old then
+        raise exception 'ledger transaction % was not made in this database transaction', offender
+            using errcode = 'check_violation', constraint = 'ledger_entry_same_transaction', table = 'ledger_entry';
+    end if;
+    raise exception 'ledger transaction % does not sum to zero in each currency', offender
+        using errcode = 'check_violation', constraint = 'ledger_transaction_zero_sum', table = 'ledger_entry';
 end $$;
 
 create trigger ledger_entry_balanced after insert on ledger_entry

@@ -115,6 +115,7 @@ fn whereabouts(options: &PgConnectOptions) -> String {
 
 /// A pool beside `pool` for the statements of every payment, and of those who look for work. They are planned once, and by
 /// their indexes: the tables may be empty when that happens, and a plan made for each batch would cost more than the batch.
+/// Transactions on it are begun only in tasks that nobody cancels (see [`roll_back_on_release`]).
 pub fn hot_pool(pool: &PgPool, connections: u32) -> PgPool {
     let options = (*pool.connect_options()).clone();
     let settings = Settings { max_connections: connections, ..Settings::new("payment-service hot") };
@@ -125,7 +126,7 @@ pub fn hot_pool(pool: &PgPool, connections: u32) -> PgPool {
         ("enable_memoize", "off"),
         ("jit", "off"),
     ];
-    pool_options(&settings).connect_lazy_with(options.options(planned_once))
+    base_pool_options(&settings).connect_lazy_with(options.options(planned_once))
 }
 
 /// How many lists are read at one time.
@@ -153,20 +154,27 @@ pub fn took_too_long(error: &sqlx::Error) -> bool {
 
 /// The pool's side of the settings.
 fn pool_options(settings: &Settings) -> PgPoolOptions {
+    roll_back_on_release(base_pool_options(settings))
+}
+
+fn base_pool_options(settings: &Settings) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(settings.max_connections)
         .acquire_timeout(settings.acquire_timeout)
         // A connection that died in the pool is noticed by its next statement; asking before each costs a round trip.
         .test_before_acquire(false)
-        // A `begin` that is dropped in the middle leaves its connection inside of a transaction, and what the next
-        // borrower commits would be rolled back with it. A rollback by itself would fill the server's log with the
-        // warning that there is nothing to roll back; where the transaction has failed, the error closes the connection.
-        .after_release(|connection, _| {
-            Box::pin(async move {
-                sqlx::raw_sql("begin; rollback").execute(connection).await?;
-                Ok(true)
-            })
+}
+
+/// A `begin` that is dropped in the middle leaves its connection inside of a transaction, and what the next borrower
+/// commits would be rolled back with it. A rollback by itself would fill the server's log with the warning that there is
+/// nothing to roll back; where the transaction has failed, the error closes the connection.
+fn roll_back_on_release(options: PgPoolOptions) -> PgPoolOptions {
+    options.after_release(|connection, _| {
+        Box::pin(async move {
+            sqlx::raw_sql("begin; rollback").execute(connection).await?;
+            Ok(true)
         })
+    })
 }
 
 /// The server's side of the settings.

@@ -4,9 +4,11 @@
 mod loops;
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use futures::stream::{self, StreamExt as _};
 use money::MerchantId;
 use sqlx::PgPool;
@@ -51,6 +53,9 @@ pub enum Error {
     /// Operations could not be taken over.
     #[error("operations could not be taken over")]
     Operation(#[from] operation::Error),
+    /// A defect of ours, which the panic's own message tells.
+    #[error("the work panicked")]
+    Panicked,
 }
 
 /// What the workers share.
@@ -170,7 +175,11 @@ async fn each<F>(
 where
     F: Future<Output = Result<Outcome, Error>>,
 {
-    let mut under_way = stream::iter(merchants).map(work).buffer_unordered(MERCHANTS_AT_ONCE);
+    // caught: a panic would drop what is under way for the others, in the middle of whatever they do
+    let caught = |merchant| {
+        AssertUnwindSafe(work(merchant)).catch_unwind().map(|ended| ended.unwrap_or(Err(Error::Panicked)))
+    };
+    let mut under_way = stream::iter(merchants).map(caught).buffer_unordered(MERCHANTS_AT_ONCE);
     let (mut busy, mut failed) = (false, None);
     while let Some(outcome) = under_way.next().await {
         match outcome {
@@ -198,15 +207,16 @@ mod tests {
     async fn a_merchant_that_fails_takes_nothing_from_the_others() {
         let merchants: Vec<MerchantId> = (0..10).map(|_| MerchantId::new()).collect();
         let seen = Mutex::new(Vec::new());
-        let round =
-            each(merchants.clone(), |merchant| {
-                seen.lock().unwrap().push(merchant);
-                let fails = merchant == merchants[1];
-                async move {
-                    if fails { Err(Error::Database(sqlx::Error::PoolClosed)) } else { Ok(Outcome::Busy) }
-                }
-            })
-            .await;
+        let round = each(merchants.clone(), |merchant| {
+            seen.lock().unwrap().push(merchant);
+            let fails = merchant == merchants[1];
+            let panics = merchant == merchants[2];
+            async move {
+                assert!(!panics, "as it should");
+                if fails { Err(Error::Database(sqlx::Error::PoolClosed)) } else { Ok(Outcome::Busy) }
+            }
+        })
+        .await;
         assert_eq!(round.ok(), Some(Outcome::Busy), "there is more to do for the others");
         assert_eq!(*seen.lock().unwrap(), merchants);
         let round = each(merchants, |_| async { Err(Error::Database(sqlx::Error::PoolClosed)) }).await;

@@ -16,7 +16,6 @@ fn unseen() -> BTreeSet<Check> {
         Check::AcknowledgedSurvives,
         Check::RefusedMovedNothing,
         Check::HashChain,
-        Check::Privileges,
     ])
 }
 

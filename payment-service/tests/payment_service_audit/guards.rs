@@ -67,6 +67,17 @@ async fn a_role_that_may_more_than_it_was_granted_is_told(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn a_role_that_is_not_there_cannot_be_vouched_for(pool: PgPool) {
+    let _shop = Shop::open(&pool).await;
+    let options = Options { app_role: "payonce_no_such_role".to_owned(), ..options(None) };
+    let report = report_on(&pool, &options).await;
+    assert_eq!(checks(&report, Verdict::Failed), BTreeSet::from([Check::Privileges]), "{report}");
+    assert_eq!(report.exit_code(), 2);
+    let note = report.of(Check::Privileges).unwrap().note.as_deref().unwrap_or_default();
+    assert!(note.starts_with("there is no role payonce_no_such_role here"), "{note}");
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
 async fn rows_of_no_merchant_are_found(pool: PgPool) {
     let shop = Shop::open(&pool).await;
     let stranger = "00000000-0000-0000-0000-000000000007";

@@ -51,6 +51,12 @@ pub fn ratio(ours: f64, theirs: f64) -> f64 {
     ours / theirs
 }
 
+/// The one in the middle of an odd number of figures.
+pub fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_unstable_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or_default()
+}
+
 /// What a payment takes beyond the PSP's call and its two commits, in milliseconds; negative when less.
 pub fn added_ms(payment: Duration, call: Duration, commit: Duration) -> f64 {
     ms(payment) - ms(call) - 2.0 * ms(commit)

@@ -31,7 +31,7 @@ const RATED: usize = 64;
 const FLOOR_CLIENTS: [usize; 6] = [1, 2, 4, 8, 16, 32];
 /// Rows of pgbench's smallest table: as many as clients at most, so that they need not wait for each other.
 const TPCB_SCALE: usize = 32;
-/// Latencies of one client are taken in turns, so that all of them see the same machine.
+/// What is compared is measured in turns, so that all of it sees the same machine.
 const TURNS: u32 = 3;
 
 /// Measures payments per second, latency and CPU, beside what Postgres does by itself
@@ -69,17 +69,12 @@ pub async fn run(arguments: &Arguments) -> Result<(), Error> {
     report::opening(&postgres.superuser_url("payonce"), window).await?;
 
     let single = subject.single_client(&postgres, window).await?;
-    let mut levels = Vec::new();
     report::levels_head();
     for clients in CLIENTS {
         place("payonce").settle()?;
-        let level = subject.level(clients, window).await?;
+        let level = subject.level(&clients.to_string(), clients, window).await?;
         report::level(&level);
-        levels.push(level);
     }
-    let checked = subject.check(&postgres).await?;
-    report::checked(checked);
-    subject.stage.end()?;
 
     report::floors_head();
     Installation::on_server(
@@ -90,8 +85,36 @@ pub async fn run(arguments: &Arguments) -> Result<(), Error> {
     postgres.ensure_database("tpcb")?;
     let by_hand = measure_floor(place("by_hand"), Floor::ByHand, window)?;
     let tpcb_like = measure_floor(place("tpcb"), Floor::TpcbLike, window)?;
+
+    report::rated_head();
+    let mut turns = Vec::new();
+    for number in 0..TURNS {
+        place("payonce").settle()?;
+        let ours = subject.level(&format!("rated-{number}"), RATED, window).await?;
+        let floor = |database, floor, run: FloorRun| {
+            place(database).run(floor, run.clients, window.measured.as_secs())
+        };
+        let turn = Turn {
+            ours,
+            by_hand: floor("by_hand", Floor::ByHand, by_hand.best)?,
+            tpcb_like: floor("tpcb", Floor::TpcbLike, tpcb_like.best)?,
+        };
+        report::turn(&turn);
+        turns.push(turn);
+    }
+    let checked = subject.check(&postgres).await?;
+    report::checked(checked);
+    subject.stage.end()?;
     postgres.shutdown()?;
-    report::closing(&levels, by_hand, tpcb_like.best, &single)
+    report::closing(&turns, by_hand.single, &single);
+    Ok(())
+}
+
+/// The rated figure beside the floors, one after the other.
+struct Turn {
+    ours: Level,
+    by_hand: FloorRun,
+    tpcb_like: FloorRun,
 }
 
 /// What a floor came to with one client, and with as many as suit it best.
@@ -181,8 +204,9 @@ impl Subject {
         load::run(self.stage.service_address(), clients, window, script, || self.cpu()).await
     }
 
-    async fn level(&self, clients: usize, window: Window) -> Result<Level, Error> {
-        let measured = self.checkouts(&clients.to_string(), clients, window).await?;
+    /// Measures with so many clients, whose orders are named after `name`.
+    async fn level(&self, name: &str, clients: usize, window: Window) -> Result<Level, Error> {
+        let measured = self.checkouts(name, clients, window).await?;
         let [last, first] = measured.samples;
         Ok(Level { clients, latencies: measured.latencies, span: measured.span, cpu: last.since(first) })
     }

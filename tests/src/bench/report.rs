@@ -3,10 +3,10 @@
 
 use sqlx::{Connection as _, PgConnection};
 
-use super::figures::{added_ms, cpu_ms_each, ms, per_second, ratio};
+use super::figures::{added_ms, cpu_ms_each, median, ms, per_second, ratio};
 use super::floor::{Floor, FloorRun};
 use super::load::Window;
-use super::{Checked, FloorRuns, Level, RATED, Single, checkout};
+use super::{Checked, Level, RATED, Single, Turn, checkout};
 use crate::Error;
 
 /// What is measured, and on what.
@@ -94,15 +94,48 @@ fn name(floor: Floor) -> &'static str {
     }
 }
 
+/// The head of the table of [`turn`].
+pub fn rated_head() {
+    println!();
+    println!("In turns: checkouts of {RATED} clients, and the floors with as many as suit them best");
+    println!("                per second                    Postgres CPU ms each");
+    println!("checkouts     by hand   tpcb-like       checkouts     by hand");
+}
+
+/// One line.
+pub fn turn(turn: &Turn) {
+    println!(
+        "{:>9.0}  {:>10.0}  {:>10.0}  {:>14.3}  {:>10.3}",
+        turn.ours.per_second(),
+        turn.by_hand.per_second(),
+        turn.tpcb_like.per_second(),
+        turn.ours.postgres_ms(),
+        turn.by_hand.postgres_ms(),
+    );
+}
+
+impl Level {
+    fn per_second(&self) -> f64 {
+        per_second(self.latencies.count(), self.span)
+    }
+
+    fn postgres_ms(&self) -> f64 {
+        cpu_ms_each(self.cpu.postgres, self.latencies.count())
+    }
+}
+
+impl FloorRun {
+    fn per_second(&self) -> f64 {
+        per_second(self.count, self.span)
+    }
+
+    fn postgres_ms(&self) -> f64 {
+        cpu_ms_each(self.postgres, self.count)
+    }
+}
+
 /// The latencies at one client, and the ratios.
-pub fn closing(
-    levels: &[Level],
-    by_hand: FloorRuns,
-    tpcb_like: FloorRun,
-    single: &Single,
-) -> Result<(), Error> {
-    let rated = levels.iter().find(|level| level.clients == RATED);
-    let rated = rated.ok_or_else(|| Error::Unexpected(format!("nothing was measured at {RATED} clients")))?;
+pub fn closing(turns: &[Turn], single_by_hand: FloorRun, single: &Single) {
     println!();
     println!(
         "One client, p50 of three turns each: what a payment adds to the PSP's call and its two commits"
@@ -114,23 +147,23 @@ pub fn closing(
         ms(payment),
         ms(call),
         ms(commit),
-        ms(by_hand.single.mean)
+        ms(single_by_hand.mean)
     );
-    let single_by_hand = by_hand.single.mean;
-    let by_hand = by_hand.best;
-
-    let count = rated.latencies.count();
-    let ours = per_second(count, rated.span);
-    let cpu = cpu_ms_each(rated.cpu.postgres, count);
+    let of_turns = |figure: fn(&Turn) -> f64| median(turns.iter().map(figure).collect());
     println!();
-    println!("at {RATED} clients; by hand and tpcb-like at their best; added latency at 1 client");
+    println!("of {RATED} clients, the median of the turns; added latency at 1 client");
     println!(
         "ratio throughput_vs_tpcb_at_64 {:.2}",
-        ratio(ours, per_second(tpcb_like.count, tpcb_like.span))
+        of_turns(|turn| ratio(turn.ours.per_second(), turn.tpcb_like.per_second()))
     );
-    println!("ratio throughput_vs_hand_at_64 {:.2}", ratio(ours, per_second(by_hand.count, by_hand.span)));
-    println!("ratio postgres_cpu_vs_hand {:.2}", ratio(cpu, cpu_ms_each(by_hand.postgres, by_hand.count)));
-    println!("ratio latency_vs_hand_at_1 {:.2}", ratio(ms(payment), ms(single_by_hand)));
+    println!(
+        "ratio throughput_vs_hand_at_64 {:.2}",
+        of_turns(|turn| ratio(turn.ours.per_second(), turn.by_hand.per_second()))
+    );
+    println!(
+        "ratio postgres_cpu_vs_hand {:.2}",
+        of_turns(|turn| ratio(turn.ours.postgres_ms(), turn.by_hand.postgres_ms()))
+    );
+    println!("ratio latency_vs_hand_at_1 {:.2}", ratio(ms(payment), ms(single_by_hand.mean)));
     println!("ratio added_latency_ms_at_1 {:.2}", added_ms(payment, call, commit));
-    Ok(())
 }
