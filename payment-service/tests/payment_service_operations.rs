@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ledger::account::Account;
-use money::{Currency, MerchantId, Money, OperationId, PaymentId, PspAccountId};
+use money::{AttemptId, Currency, MerchantId, Money, OperationId, PaymentId, PspAccountId};
 use payment_service::idempotency::{Fingerprint, IdempotencyKey};
 use payment_service::operation::{
     self, By, Claim, Claimed, Effect, Finding, OperationStatus, Recorded, Recording, claim_in_tx,
@@ -15,9 +15,11 @@ use payment_service::operation::{
 };
 use payment_service::payment::{self, NewPayment, PaymentStatus};
 use payment_service::psp::{
-    CaptureMethod, Charge, Decline, NotSentCode, Outcome, PspReference, Why, decline,
+    Action, Attempt, AttemptOutcome, CaptureMethod, Charge, Decline, NotSentCode, Outcome, PspReference, Why,
+    decline,
 };
 use sqlx::PgPool;
+use time::OffsetDateTime;
 use wallet::wallet::Split;
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -120,6 +122,22 @@ const OWNER: By = By::Owner { fence: 1 };
 
 fn recording(operation_id: OperationId, by: By, outcome: Outcome) -> Recording {
     Recording { operation_id, by, finding: Finding::Answer(outcome), attempts: Vec::new(), attempt_fence: 1 }
+}
+
+/// What a call that succeeded leaves as evidence.
+fn attempt() -> Attempt {
+    let at = OffsetDateTime::now_utc();
+    Attempt {
+        attempt_id: AttemptId::new(),
+        action: Action::Authorize,
+        sent_at: at,
+        answered_at: at,
+        outcome: AttemptOutcome::Succeeded,
+        http_status: Some(200),
+        psp_request_id: None,
+        psp_reference: None,
+        detail: None,
+    }
 }
 
 fn success(minor: i64, reference: &str) -> Outcome {
@@ -346,9 +364,14 @@ async fn a_zombie_records_its_evidence_and_nothing_else(pool: PgPool) {
         operation::take_due(&shop.pool, shop.merchant, LEASE, 10).await.unwrap().is_empty(),
         "it is taken"
     );
-    let zombie = shop.record(recording(operation, OWNER, success(1000, "pi_1"))).await;
+    let late = Recording { attempts: vec![attempt()], ..recording(operation, OWNER, success(1000, "pi_1")) };
+    let zombie = shop.record(late.clone()).await;
     assert_eq!(zombie.effect, Effect::Superseded);
     assert_eq!(shop.count("select count(*) from ledger_entry").await, 0);
+    assert_eq!(shop.count("select count(*) from operation where status = 'sending' and fence = 2").await, 1);
+    shop.record(late).await;
+    let kept = "select count(*) from attempt where fence = 1 and outcome = 'succeeded' and http_status = 200";
+    assert_eq!(shop.count(kept).await, 1, "once, however often it is recorded");
     let owner = shop.record(recording(operation, By::Owner { fence: 2 }, success(1000, "pi_1"))).await;
     assert_eq!(owner.effect, Effect::Now(OperationStatus::Succeeded));
 }

@@ -105,6 +105,19 @@ fn only_the_service_and_what_drives_it_name_the_network() {
     }
 }
 
+/// A handler is dropped in the middle when its client hangs up, and a `begin` that is dropped in the middle leaves its
+/// connection inside of a transaction.
+#[test]
+fn no_handler_begins_a_transaction() {
+    let handlers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../payment-service/src/http");
+    for file in handlers.read_dir().expect("a folder").flatten().map(|entry| entry.path()) {
+        let Ok(source) = std::fs::read_to_string(&file) else { continue };
+        for begins in [".begin(", ".begin_with("] {
+            assert!(!source.contains(begins), "{} begins a transaction", file.display());
+        }
+    }
+}
+
 #[test]
 fn no_folder_is_called_common_or_utils() {
     fn visit(folder: &Path) {

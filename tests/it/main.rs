@@ -4,6 +4,7 @@
 //! (`with-postgres -- cargo test`); `make test` sees to both.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod accounts;
 mod api;
 mod architecture;
 mod crashes;

@@ -17,6 +17,8 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{ConfigError, LogArgs, LogFormat, ServeArgs};
 use crate::database::DatabaseError;
 use crate::merchant::MerchantError;
+use crate::operation;
+use crate::psp::{ClientError, PspReference, Why};
 use crate::serve::{self, ServeError};
 
 /// Charges payment orders exactly once, or provably not at all
@@ -74,6 +76,20 @@ pub enum CliError {
         /// What was expected.
         expected: String,
     },
+    /// The PSP does not show with a new secret what was made with an earlier one.
+    #[error("api secret: it is of another account at the PSP, which does not know {0}; nothing was changed")]
+    SecretOfOtherAccount(PspReference),
+    /// The PSP could not be asked whose secret it is.
+    #[error(
+        "api secret: the PSP could not be asked whose it is ({0}); nothing was changed. --unchecked changes it all the same"
+    )]
+    SecretUnchecked(Why),
+    /// The operations of an account could not be read.
+    #[error(transparent)]
+    Operation(#[from] operation::Error),
+    /// The HTTP client could not be built.
+    #[error(transparent)]
+    Client(#[from] ClientError),
     /// Standard output or a file with a secret.
     #[error("{0}")]
     Io(String, #[source] std::io::Error),

@@ -1,17 +1,21 @@
 //! `psp-account`
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use money::{MerchantId, PspAccountId};
+use secrecy::SecretString;
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::output::{OutputArgs, table};
 use super::{CliError, secret};
 use crate::config::{DatabaseArgs, Embedding, OpenDatabase, SecretKeyArgs};
 use crate::merchant::psp_account::{self, Change};
-use crate::merchant::{KeyRing, NewPspAccount, PspAccountSummary};
-use crate::psp::Psp;
+use crate::merchant::{Directory, KeyRing, NewPspAccount, PspAccountSummary};
+use crate::operation;
+use crate::psp::{self, Connectors, Inquiry, Outcome, Psp, Why};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -22,12 +26,16 @@ pub(super) enum Command {
         #[command(flatten)]
         of: Of,
     },
-    /// Replace the API secret, read from a file, a variable or standard input
+    /// Replace the API secret, read from a file, a variable or standard input. The PSP is asked first whether it is a
+    /// secret of the same account there: what is in flight is sent again with it, and would be charged twice by another
     SetApiSecret {
         #[command(flatten)]
         account: Account,
         #[command(flatten)]
         secret: ApiSecret,
+        /// Do not ask the PSP. Sure to be right only where the account has nothing in flight
+        #[arg(long)]
+        unchecked: bool,
     },
     /// Accept webhooks signed with one more secret, read from a file, a variable or standard input
     AddWebhookSecret {
@@ -157,7 +165,13 @@ impl Command {
         match self {
             Self::Create(create) => create.run().await,
             Self::List { of } => list(&of).await,
-            Self::SetApiSecret { account, secret } => account.change(Change::ApiSecret(secret.read()?)).await,
+            Self::SetApiSecret { account, secret, unchecked } => {
+                let secret = secret.read()?;
+                if !unchecked {
+                    account.check_secret(&secret).await?;
+                }
+                account.change(Change::ApiSecret(secret)).await
+            }
             Self::AddWebhookSecret { account, webhook_secret_file, webhook_secret_env } => {
                 let (file, variable) = (webhook_secret_file.as_deref(), webhook_secret_env.as_deref());
                 account
@@ -180,7 +194,36 @@ impl Command {
     }
 }
 
+/// How long the PSP may take to show an object.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 impl Account {
+    /// Asks the PSP, with the new secret, for an object that the account made with an earlier one.
+    async fn check_secret(&self, secret: &SecretString) -> Result<(), CliError> {
+        let (merchant, id) = (self.of.merchant, self.psp_account);
+        let (database, keys) = self.of.access.open().await?;
+        let account = Directory::new(database.pool.clone(), keys).any_psp_account(merchant, id).await;
+        let made = operation::any_success(&database.pool, merchant, id).await;
+        database.close().await?;
+        let (account, Some((expected, reference))) = (account?, made?) else { return Ok(()) };
+        let account = psp::Account { api_secret: secret.clone(), ..account.account.clone() };
+        let inquiry = Inquiry {
+            operation_id: expected.operation_id,
+            amount: expected.amount,
+            capture: expected.capture,
+            reference: Some(&reference),
+        };
+        let connectors = Connectors::new(psp::Settings::default())?;
+        match connectors.inquire(&account, &inquiry, Instant::now() + PATIENCE).await.outcome {
+            Outcome::Unknown { why: Why::Absent, .. } => Err(CliError::SecretOfOtherAccount(reference)),
+            Outcome::Unknown {
+                why: why @ (Why::Refused | Why::Busy | Why::NoAnswer | Why::ServerError),
+                ..
+            } => Err(CliError::SecretUnchecked(why)),
+            _ => Ok(()),
+        }
+    }
+
     async fn change(self, change: Change) -> Result<(), CliError> {
         let (database, keys) = self.of.access.open().await?;
         let changed =

@@ -115,7 +115,7 @@ fn whereabouts(options: &PgConnectOptions) -> String {
 
 /// A pool beside `pool` for the statements of every payment, and of those who look for work. They are planned once, and by
 /// their indexes: the tables may be empty when that happens, and a plan made for each batch would cost more than the batch.
-/// Transactions on it are begun only in tasks that nobody cancels (see [`roll_back_on_release`]).
+/// Transactions on it are begun only in tasks that nobody cancels: it does without the round trip of `roll_back_on_release`.
 pub fn hot_pool(pool: &PgPool, connections: u32) -> PgPool {
     let options = (*pool.connect_options()).clone();
     let settings = Settings { max_connections: connections, ..Settings::new("payment-service hot") };

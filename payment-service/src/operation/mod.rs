@@ -166,6 +166,18 @@ pub async fn expected(
     repo::expected(pool, merchant, wanted).await
 }
 
+/// An operation that has succeeded at an account: what it was to do, and the PSP's object. None where there is none yet.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn any_success(
+    pool: &PgPool,
+    merchant: MerchantId,
+    account: PspAccountId,
+) -> Result<Option<(Expected, PspReference)>, Error> {
+    repo::any_success(pool, merchant, account).await
+}
+
 /// The id of a payment's first operation, which the same intent always gets.
 pub fn authorize_id(merchant: MerchantId, order: &OrderId, ordinal: i32) -> OperationId {
     OperationId::derive(merchant, &[order.as_str(), &ordinal.to_string(), "authorize"])

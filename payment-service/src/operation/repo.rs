@@ -157,3 +157,31 @@ pub(super) async fn expected(
     });
     Ok(expected.collect())
 }
+
+pub(super) async fn any_success(
+    pool: &PgPool,
+    merchant: MerchantId,
+    account: PspAccountId,
+) -> Result<Option<(Expected, PspReference)>, Error> {
+    let row = sqlx::query!(
+        r#"select o.operation_id as "operation_id: OperationId", o.amount, o.currency, o.psp_reference as "psp_reference!",
+                p.capture_method
+         from operation o join payment p on p.merchant_id = $1 and p.payment_id = o.payment_id
+         where o.merchant_id = $1 and o.psp_account_id = $2 and o.psp_reference is not null and o.kind = 'authorize'
+           and o.status = 'succeeded'
+         limit 1"#,
+        merchant.as_uuid(),
+        account.as_uuid(),
+    )
+    .fetch_optional(pool)
+    .await?;
+    row.map(|row| {
+        let currency = row.currency.parse().map_err(|_| Error::UnknownWord("operation.currency"))?;
+        let capture = row.capture_method.parse().map_err(|_| Error::UnknownWord("payment.capture_method"))?;
+        let reference = PspReference::parse(&row.psp_reference)
+            .map_err(|_| Error::UnknownWord("operation.psp_reference"))?;
+        let amount = Money::new(row.amount, currency);
+        Ok((Expected { operation_id: row.operation_id, amount, capture }, reference))
+    })
+    .transpose()
+}
