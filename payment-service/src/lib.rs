@@ -17,5 +17,6 @@ pub mod payment;
 pub mod psp;
 pub mod serve;
 pub mod settlement;
+pub mod transitions;
 pub mod webhook;
 pub mod worker;

@@ -12,7 +12,7 @@ use tokio::task::{JoinSet, block_in_place};
 use crate::world::{World, charge_fault, order};
 
 /// Short, so that what a killed service left is taken over while the test waits.
-const QUICK: [&str; 6] = ["--patience", "1s", "--psp-deadline", "2s", "--lease", "3s"];
+pub const QUICK: [&str; 6] = ["--patience", "1s", "--psp-deadline", "2s", "--lease", "3s"];
 /// Long, so that a step that takes a slow machine long is not taken for the end of somebody's patience. The PSP hangs
 /// more than once, because a call that got no answer is made again after a while.
 const PATIENT: [&str; 5] =
@@ -21,14 +21,18 @@ const CLIENTS: u64 = 12;
 const ORDERS: u64 = 30;
 const KILLS: u32 = 4;
 
-/// Pays orders with one key each, again and again until told the outcome.
-async fn pay_stubbornly(client: ShopClient, number: u64) -> u64 {
+/// Pays so many orders, each again and again until told the outcome; with another key only what surely was not sent,
+/// because the service had no time left for it.
+pub async fn pay_stubbornly(client: ShopClient, number: u64, orders: u64) -> u64 {
     let mut rng = SmallRng::seed_from_u64(number);
-    for order_number in 0..ORDERS {
+    for order_number in 0..orders {
         let name = format!("{number}-{order_number}");
-        let (key, request) = (format!("key-{name}"), order(&format!("order-{name}"), 500));
+        let (mut key, request) = (format!("key-{name}"), order(&format!("order-{name}"), 500));
         loop {
             match client.pay(&key, &request).await {
+                Ok(told) if told.status == 201 && told.json()["failure"]["code"] == "deadline_passed" => {
+                    key.push_str("-again");
+                }
                 Ok(told) if told.status == 201 => break assert_eq!(told.json()["status"], "captured"),
                 Ok(told) => assert!(matches!(told.status, 202 | 409 | 503), "{}: {}", told.status, told.body),
                 Err(_) => {}
@@ -36,7 +40,7 @@ async fn pay_stubbornly(client: ShopClient, number: u64) -> u64 {
             tokio::time::sleep(Duration::from_millis(rng.random_range(20..200))).await;
         }
     }
-    ORDERS
+    orders
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,7 +49,7 @@ async fn a_service_that_is_killed_at_random_finishes_everything_after_its_restar
     world.stage.send_webhooks().await.unwrap();
     world.stage.control.configure(&json!({"latency_ms": {"min": 5, "max": 40}})).await.unwrap();
     let mut clients: JoinSet<u64> =
-        (0..CLIENTS).map(|number| pay_stubbornly(world.stage.client.clone(), number)).collect();
+        (0..CLIENTS).map(|number| pay_stubbornly(world.stage.client.clone(), number, ORDERS)).collect();
     let (mut rng, mut in_flight) = (SmallRng::seed_from_u64(1), 0);
     for kill in 1..=KILLS {
         // so many more payments each time, and a random moment in the middle of the next ones

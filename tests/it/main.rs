@@ -15,6 +15,7 @@ mod hanging_up;
 mod makefile;
 mod others;
 mod psp_answers;
+mod replicas;
 mod same_key;
 mod webhooks;
 mod world;

@@ -24,8 +24,13 @@ pub struct World {
 impl World {
     /// Starts everything, with further arguments of `serve`.
     pub fn new(arguments: &[&str]) -> Self {
+        Self::on(&server_url(), arguments)
+    }
+
+    /// The same on a Postgres server of the test's own.
+    pub fn on(server_url: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let installation = installation(folder.path());
+        let installation = installation_on(server_url, folder.path());
         let plan = Plan { installation, folder: folder.path(), seed: 1, arguments };
         let stage = block_in_place(|| Stage::set(plan)).unwrap_or_else(|error| panic!("{}", error.chain()));
         Self { stage, _folder: folder }
@@ -90,14 +95,21 @@ impl World {
     }
 }
 
+fn server_url() -> String {
+    let url = std::env::var("DATABASE_URL");
+    url.expect("DATABASE_URL must lead to a Postgres server to be thrown away: run `make test`")
+}
+
 /// A new installation with a database of its own.
 pub fn installation(folder: &Path) -> Installation {
+    installation_on(&server_url(), folder)
+}
+
+fn installation_on(server_url: &str, folder: &Path) -> Installation {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
-    let url = std::env::var("DATABASE_URL");
-    let url = url.expect("DATABASE_URL must lead to a Postgres server to be thrown away: run `make test`");
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let database = format!("it_{}_{number}", std::process::id());
-    let made = block_in_place(|| Installation::on_server(&url, &database, folder.join("service.log")));
+    let made = block_in_place(|| Installation::on_server(server_url, &database, folder.join("service.log")));
     made.unwrap_or_else(|error| panic!("{}", error.chain()))
 }
 

@@ -7,6 +7,7 @@ mod merchant;
 mod output;
 mod psp_account;
 mod secret;
+mod transitions;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -51,6 +52,8 @@ enum Command {
     PspAccount(psp_account::Command),
     /// Check the invariants that money depends on; the exit code tells
     Audit(audit::Audit),
+    /// Print every transition of every state machine
+    Transitions(transitions::Transitions),
 }
 
 /// Why a command failed.
@@ -110,6 +113,7 @@ impl Cli {
             Command::ApiKey(command) => command.run().await?,
             Command::PspAccount(command) => command.run().await?,
             Command::Audit(command) => return command.run().await,
+            Command::Transitions(command) => command.run()?,
         }
         Ok(ExitCode::SUCCESS)
     }

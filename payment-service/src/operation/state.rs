@@ -44,6 +44,34 @@ pub enum OperationEvent {
     Reversed,
 }
 
+impl OperationEvent {
+    /// Every event.
+    pub const ALL: [Self; 8] = [
+        Self::Sent,
+        Self::Succeeded,
+        Self::Declined,
+        Self::ActionRequired,
+        Self::Doubt,
+        Self::Expired,
+        Self::GivenUp,
+        Self::Reversed,
+    ];
+
+    /// The word for people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Succeeded => "succeeded",
+            Self::Declined => "declined",
+            Self::ActionRequired => "action_required",
+            Self::Doubt => "doubt",
+            Self::Expired => "expired",
+            Self::GivenUp => "given_up",
+            Self::Reversed => "reversed",
+        }
+    }
+}
+
 /// An event that cannot happen to an operation in this status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{event:?} cannot happen to an operation that is {from:?}")]
@@ -156,20 +184,9 @@ impl OperationStatus {
 mod tests {
     use super::*;
 
-    const EVENTS: [OperationEvent; 8] = [
-        OperationEvent::Sent,
-        OperationEvent::Succeeded,
-        OperationEvent::Declined,
-        OperationEvent::ActionRequired,
-        OperationEvent::Doubt,
-        OperationEvent::Expired,
-        OperationEvent::GivenUp,
-        OperationEvent::Reversed,
-    ];
-
     #[test]
     fn nothing_follows_a_decline_and_only_a_reversal_follows_a_success() {
-        for event in EVENTS {
+        for event in OperationEvent::ALL {
             assert!(OperationStatus::Declined.apply(event).is_err(), "{event:?}");
             assert_eq!(
                 OperationStatus::Succeeded.apply(event).is_ok(),

@@ -37,6 +37,21 @@ pub enum PaymentEvent {
     Failed,
 }
 
+impl PaymentEvent {
+    /// Every event.
+    pub const ALL: [Self; 4] = [Self::Captured, Self::Authorized, Self::ActionRequired, Self::Failed];
+
+    /// The word for people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Captured => "captured",
+            Self::Authorized => "authorized",
+            Self::ActionRequired => "action_required",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// An event that cannot happen to a payment in this status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a payment that is {from:?} cannot become {event:?}")]
@@ -120,12 +135,7 @@ mod tests {
     #[test]
     fn only_an_open_payment_moves() {
         for status in PaymentStatus::ALL {
-            for event in [
-                PaymentEvent::Captured,
-                PaymentEvent::Authorized,
-                PaymentEvent::ActionRequired,
-                PaymentEvent::Failed,
-            ] {
+            for event in PaymentEvent::ALL {
                 let open = matches!(status, PaymentStatus::Processing | PaymentStatus::RequiresAction);
                 assert_eq!(status.apply(event).is_ok(), open, "{status:?} {event:?}");
             }

@@ -1,0 +1,143 @@
+//! Every transition of every state machine, read from the functions that the product moves by.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::operation::{OperationEvent, OperationStatus};
+use crate::payment::{PaymentEvent, PaymentStatus};
+
+/// A state machine, written down.
+#[derive(Debug, Clone, Serialize)]
+pub struct Machine {
+    /// Of what.
+    pub name: &'static str,
+    /// Where it begins.
+    pub initial: Vec<&'static str>,
+    /// Every state.
+    pub states: Vec<&'static str>,
+    /// Every transition, by the state it leaves.
+    pub transitions: Vec<Transition>,
+}
+
+/// One way from a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Transition {
+    /// The state it leaves.
+    pub from: &'static str,
+    /// What happens.
+    pub event: &'static str,
+    /// The state it leads to; the same one where the event only confirms it.
+    pub to: &'static str,
+}
+
+/// All of them.
+pub fn machines() -> [Machine; 2] {
+    [payment(), operation()]
+}
+
+fn payment() -> Machine {
+    let ways = PaymentStatus::ALL.into_iter().flat_map(|from| {
+        PaymentEvent::ALL.into_iter().filter_map(move |event| {
+            let to = from.apply(event).ok()?;
+            Some(Transition { from: from.as_str(), event: event.as_str(), to: to.as_str() })
+        })
+    });
+    Machine {
+        name: "payment",
+        initial: vec![PaymentStatus::Processing.as_str()],
+        states: PaymentStatus::ALL.map(PaymentStatus::as_str).to_vec(),
+        transitions: ways.collect(),
+    }
+}
+
+fn operation() -> Machine {
+    let ways = OperationStatus::ALL.into_iter().flat_map(|from| {
+        OperationEvent::ALL.into_iter().filter_map(move |event| {
+            let to = from.apply(event).ok()?;
+            Some(Transition { from: from.as_str(), event: event.as_str(), to: to.as_str() })
+        })
+    });
+    Machine {
+        name: "operation",
+        initial: vec![OperationStatus::Created.as_str()],
+        states: OperationStatus::ALL.map(OperationStatus::as_str).to_vec(),
+        transitions: ways.collect(),
+    }
+}
+
+impl Machine {
+    /// The states that something leads to or from. The others wait for what is not built yet.
+    fn reached(&self) -> impl Iterator<Item = &'static str> {
+        self.states.iter().copied().filter(|state| {
+            self.initial.contains(state) || self.transitions.iter().any(|way| way.to == *state)
+        })
+    }
+
+    /// The states that nothing leads from.
+    fn finals(&self) -> impl Iterator<Item = &'static str> {
+        self.reached().filter(|state| self.transitions.iter().all(|way| way.from != *state))
+    }
+
+    /// As a Mermaid state diagram, events of one way on one line.
+    pub fn mermaid(&self) -> String {
+        let mut out = "stateDiagram-v2\n".to_owned();
+        for state in &self.initial {
+            let _ = writeln!(out, "    [*] --> {state}");
+        }
+        let mut drawn: Vec<(&str, &str)> = Vec::new();
+        for way in &self.transitions {
+            if drawn.contains(&(way.from, way.to)) {
+                continue;
+            }
+            drawn.push((way.from, way.to));
+            let same = self.transitions.iter().filter(|other| other.from == way.from && other.to == way.to);
+            let events: Vec<&str> = same.map(|way| way.event).collect();
+            // writing to a String cannot fail
+            let _ = writeln!(out, "    {} --> {}: {}", way.from, way.to, events.join(", "));
+        }
+        for state in self.finals() {
+            let _ = writeln!(out, "    {state} --> [*]");
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentations_pictures_are_these() {
+        let told = include_str!("../../ARCHITECTURE.md");
+        for machine in machines() {
+            let picture = format!("```mermaid\n{}```\n", machine.mermaid());
+            assert!(
+                told.contains(&picture),
+                "ARCHITECTURE.md does not show the {}:\n{picture}",
+                machine.name
+            );
+        }
+    }
+
+    #[test]
+    fn a_picture_has_each_way_once_with_all_its_events() {
+        let way = |from, event, to| Transition { from, event, to };
+        let machine = Machine {
+            name: "door",
+            initial: vec!["open"],
+            states: vec!["open", "shut", "bricked_up", "unheard_of"],
+            transitions: vec![
+                way("open", "push", "shut"),
+                way("open", "wind", "shut"),
+                way("open", "look", "open"),
+                way("shut", "mason", "bricked_up"),
+            ],
+        };
+        assert_eq!(
+            machine.mermaid(),
+            "stateDiagram-v2\n    [*] --> open\n    open --> shut: push, wind\n    open --> open: look\n    \
+             shut --> bricked_up: mason\n    bricked_up --> [*]\n"
+        );
+    }
+}
