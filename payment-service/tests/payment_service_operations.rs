@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ledger::account::Account;
 use money::{AttemptId, Currency, MerchantId, Money, OperationId, PaymentId, PspAccountId};
-use payment_service::idempotency::{Fingerprint, IdempotencyKey};
+use payment_service::idempotency::{self, Fingerprint, IdempotencyKey};
 use payment_service::operation::{
     self, By, Claim, Claimed, Effect, Finding, OperationStatus, Recorded, Recording, claim_in_tx,
     record_in_tx,
@@ -348,6 +348,39 @@ async fn a_batch_answers_each_member_by_its_own_result(pool: PgPool) {
     );
     assert_eq!(recorded[0].answer, recorded[1].answer, "the second is told what the first has stored");
     assert_eq!(shop.balance(Account::PspReceivable(shop.account)).await, 1000);
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn a_key_is_forgotten_once_it_is_old_and_answered_and_its_order_is_still_charged_once(pool: PgPool) {
+    let shop = Shop::open(pool).await;
+    for (key, order) in [("old", "o-1"), ("young", "o-2")] {
+        let operation = shop.claim_fresh(key, order, 1000).await;
+        shop.record(recording(operation, OWNER, success(1000, &format!("pi_{key}")))).await;
+    }
+    shop.claim_fresh("in-flight", "o-3", 1000).await;
+    shop.claim_fresh("accepted", "o-4", 1000).await;
+    let accepted = IdempotencyKey::try_from("accepted".to_owned()).unwrap();
+    idempotency::accept(&shop.pool, shop.merchant, &accepted).await.unwrap();
+    let aged =
+        "update idempotency_key set created_at = now() - interval '2 days' where idempotency_key <> 'young'";
+    sqlx::query(aged).execute(&shop.pool).await.unwrap();
+
+    let day = Duration::from_secs(24 * 3600);
+    let reap = async |limit| idempotency::reap(&shop.pool, shop.merchant, day, limit).await.unwrap();
+    assert_eq!(
+        idempotency::reap(&shop.pool, MerchantId::new(), day, 10).await.unwrap(),
+        0,
+        "of another merchant"
+    );
+    assert_eq!((reap(0).await, reap(10).await, reap(10).await), (0, 1, 0));
+    let kept: Vec<String> =
+        sqlx::query_scalar("select idempotency_key from idempotency_key order by idempotency_key")
+            .fetch_all(&shop.pool)
+            .await
+            .unwrap();
+    assert_eq!(kept, ["accepted", "in-flight", "young"]);
+    let again = shop.claim_all(&[shop.claim("old", "o-1", 1000)]).await;
+    assert!(matches!(again[..], [Claimed::OrderTaken { .. }]), "{again:?}");
 }
 
 #[sqlx::test(migrator = "ledger::MIGRATOR")]

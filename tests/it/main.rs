@@ -17,5 +17,6 @@ mod others;
 mod psp_answers;
 mod replicas;
 mod same_key;
+mod settlement;
 mod webhooks;
 mod world;

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use futures::future::join_all;
 use money::{MerchantId, Money};
 use reconciliation::evidence::{self, Evidence};
 use reconciliation::matching::Effect;
@@ -53,16 +54,28 @@ pub async fn run_once(pool: &PgPool, engine: &Engine, merchant: MerchantId) -> R
     let expected = expected
         .map(|(wanted, expected)| Ok((wanted, expected?)))
         .collect::<Result<HashMap<_, _>, operation::Error>>()?;
-    for (line, wanted) in pending.iter().zip(&wanted) {
-        if let Err(why) = apply(engine, merchant, line, expected.get(wanted)).await? {
-            tracing::warn!(operation_id = %line.operation_id, why, "a settlement line contradicts its operation");
-            let mut tx = pool.begin().await?;
-            evidence::refuse_in_tx(&mut tx, merchant, line.file_id, line.line_no, &why).await?;
-            tx.commit().await?;
+    // side by side, so that they are recorded in batches
+    let applied =
+        pending.iter().zip(&wanted).map(|(line, wanted)| apply(engine, merchant, line, expected.get(wanted)));
+    let applied = join_all(applied).await;
+    let mut tx = pool.begin().await?;
+    let mut failed = None;
+    for (line, applied) in pending.iter().zip(applied) {
+        match applied {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => {
+                tracing::warn!(operation_id = %line.operation_id, why, "a settlement line contradicts its operation");
+                evidence::refuse_in_tx(&mut tx, merchant, line.file_id, line.line_no, &why).await?;
+            }
+            Err(error) => failed = Some(error),
         }
     }
+    tx.commit().await?;
     let settled = reconciliation::run::settle(pool, merchant, |_| ()).await?;
-    Ok(!pending.is_empty() || !settled.is_idle())
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(!pending.is_empty() || !settled.is_idle()),
+    }
 }
 
 /// Ends the line's operation, or says why the line cannot.
