@@ -287,6 +287,10 @@ pub struct Times {
     #[arg(long, env = "PAYONCE_REQUEST_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub request_timeout: Duration,
 
+    /// How long a buyer who has to act (3-D Secure) may take, before the payment is cancelled at the PSP and expires
+    #[arg(long, env = "PAYONCE_ACTION_WINDOW", value_name = "TIME", default_value = "1day", value_parser = duration)]
+    pub action_window: Duration,
+
     /// How long an operation may stay in doubt before a person is asked
     #[arg(long, env = "PAYONCE_REVIEW_AFTER", value_name = "TIME", default_value = "3days", value_parser = duration)]
     pub review_after: Duration,
@@ -357,6 +361,7 @@ mod tests {
             psp_deadline: second(30),
             lease: second(60),
             request_timeout: second(30),
+            action_window: second(60),
             review_after: second(60),
             grace: second(30),
             idempotency_retention: second(86_400),

@@ -129,6 +129,7 @@ fn engine_settings(config: &ServeArgs) -> engine::Settings {
         deadline: times.psp_deadline,
         lease: times.lease,
         patience: times.patience,
+        action_window: times.action_window,
         review_after: times.review_after,
         in_flight: config.in_flight as usize,
         ..engine::Settings::default()

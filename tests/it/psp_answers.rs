@@ -72,3 +72,26 @@ async fn a_decline_frees_the_order_for_another_card() {
     assert_eq!(world.charges().await.len(), 1);
     world.assert_books_are_right().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_whose_buyer_never_acts_is_cancelled_and_frees_its_order() {
+    let world = World::new(&[&QUICK[..], &["--action-window", "1ms"]].concat());
+    let mut request = order("order-1", 1200);
+    request["payment_method"] = json!("pm_card_threeDSecure2Required");
+    let told = world.stage.client.pay("key-1", &request).await.unwrap();
+    assert_eq!((told.status, &told.json()["status"]), (201, &json!("requires_action")), "{}", told.body);
+    let rival = world.stage.client.pay("key-2", &order("order-1", 1200)).await.unwrap();
+    assert_eq!(rival.status, 409, "{}", rival.body);
+
+    // the next look would come after a minute
+    let due = "update operation set due_at = now() where status = 'requires_action'";
+    sqlx::query(due).execute(&mut world.database().await).await.unwrap();
+    world.quiet().await;
+    let payments = world.stage.client.payments_of("order-1").await.unwrap();
+    assert_eq!(payments.iter().map(|payment| payment.status.as_str()).collect::<Vec<_>>(), ["expired"]);
+    assert!(world.charges().await.is_empty());
+    let told = world.stage.client.pay("key-3", &order("order-1", 1200)).await.unwrap();
+    assert_eq!((told.status, &told.json()["ordinal"]), (201, &json!(2)), "{}", told.body);
+    assert_eq!(world.charges().await.len(), 1);
+    world.assert_books_are_right().await;
+}

@@ -35,6 +35,8 @@ pub struct Settings {
     pub lease: Duration,
     /// How long a caller waits before it is told that the payment is processing.
     pub patience: Duration,
+    /// How long a buyer may take to act before the payment is cancelled at the PSP.
+    pub action_window: Duration,
     /// How long an operation may stay in doubt before a person is asked.
     pub review_after: Duration,
     /// Payments being worked on at once; more are refused before anything is claimed.
@@ -52,6 +54,7 @@ impl Default for Settings {
             deadline: Duration::from_secs(20),
             lease: Duration::from_secs(30),
             patience: Duration::from_secs(15),
+            action_window: Duration::from_secs(24 * 3600),
             review_after: Duration::from_secs(72 * 3600),
             in_flight: 4096,
             claims: sizes,

@@ -32,12 +32,17 @@ enum Step {
     Resend,
     /// Ask.
     Inquire,
+    /// Cancel it at the PSP: its buyer has had long enough.
+    Cancel,
     /// Wait for a webhook or a settlement line.
     Wait,
 }
 
 fn next_step(taken: &Taken, idempotency: Idempotency, settings: &Settings) -> Step {
     let age = taken.now - taken.first_sent_at;
+    if taken.status == OperationStatus::RequiresAction && age > settings.action_window {
+        return Step::Cancel;
+    }
     if taken.psp_reference.is_some() {
         return Step::Inquire;
     }
@@ -94,12 +99,12 @@ impl Engine {
         let step = next_step(taken, self.0.connectors.idempotency(account.psp), &self.0.settings);
         let (outcome, attempts) = match step {
             Step::Wait => (PspOutcome::Unknown { reference: None, why: Why::NoAnswer }, Vec::new()),
-            Step::Resend | Step::Inquire => {
+            Step::Resend | Step::Inquire | Step::Cancel => {
                 let exchange = self.ask(account, taken, step, until).await;
                 (exchange.outcome, exchange.attempts)
             }
         };
-        let finding = |outcome| finding_of(outcome, taken, &self.0.settings);
+        let finding = |outcome| finding_of(step, outcome, taken, &self.0.settings);
         let recording = Recording {
             operation_id: taken.operation_id,
             by: By::Owner { fence: taken.fence },
@@ -135,16 +140,20 @@ impl Engine {
             capture: taken.capture_method,
             reference: taken.psp_reference.as_ref(),
         };
-        self.0.connectors.inquire(account, &call, until).await
+        match step {
+            Step::Cancel => self.0.connectors.cancel(account, &call, until).await,
+            _ => self.0.connectors.inquire(account, &call, until).await,
+        }
     }
 }
 
 /// What is still unknown after it was asked for once more is for a person when it has been so for too long, or when the
 /// PSP's object keeps contradicting its operation.
-fn finding_of(outcome: PspOutcome, taken: &Taken, settings: &Settings) -> Finding {
+fn finding_of(step: Step, outcome: PspOutcome, taken: &Taken, settings: &Settings) -> Finding {
     let was_unknown = taken.status == OperationStatus::Unknown;
     let is_old = taken.now - taken.first_sent_at > settings.review_after;
     match outcome {
+        PspOutcome::Declined { reference, .. } if step == Step::Cancel => Finding::Abandoned { reference },
         PspOutcome::Unknown { why: Why::Mismatch(what), .. }
             if was_unknown && (is_old || taken.takeovers >= MISMATCH_LOOKS) =>
         {
@@ -204,7 +213,9 @@ mod tests {
         check(Unknown, hours(71), None, NATIVE, Step::Inquire);
         check(Unknown, hours(73), None, NATIVE, Step::Inquire);
         check(Sending, hours(73), None, NATIVE, Step::Inquire);
-        check(RequiresAction, hours(73), Some("pi_1"), NATIVE, Step::Inquire);
+        check(RequiresAction, hours(23), Some("pi_1"), NATIVE, Step::Inquire);
+        check(RequiresAction, hours(25), Some("pi_1"), NATIVE, Step::Cancel);
+        check(Unknown, hours(25), Some("pi_1"), NATIVE, Step::Inquire);
         check(Unknown, hours(0), Some("pi_1"), NATIVE, Step::Inquire);
         check(Sending, hours(0), None, Idempotency::Lookup, Step::Inquire);
         check(Sending, hours(0), None, Idempotency::None, Step::Wait);
@@ -216,7 +227,10 @@ mod tests {
         let hours = |hours: u64| Duration::from_secs(hours * 3600);
         let gives_up = |why: Why, status, age| {
             let outcome = PspOutcome::Unknown { reference: None, why };
-            matches!(finding_of(outcome, &taken(status, age, None), &settings), Finding::GiveUp { .. })
+            matches!(
+                finding_of(Step::Inquire, outcome, &taken(status, age, None), &settings),
+                Finding::GiveUp { .. }
+            )
         };
         use OperationStatus::{RequiresAction, Sending, Unknown};
         assert!(gives_up(Why::Absent, Unknown, hours(73)));
@@ -227,9 +241,11 @@ mod tests {
         assert!(!gives_up(contradiction(), Unknown, hours(1)), "its third look is to come");
         let third = Taken { takeovers: 3, ..taken(Unknown, hours(1), None) };
         let outcome = PspOutcome::Unknown { reference: None, why: contradiction() };
-        assert!(matches!(finding_of(outcome, &third, &settings), Finding::GiveUp { .. }));
+        assert!(matches!(finding_of(Step::Inquire, outcome, &third, &settings), Finding::GiveUp { .. }));
         let decline = crate::psp::Decline { code: "rejected", decline_code: None, message: String::new() };
         let ended = PspOutcome::Declined { reference: None, decline };
-        assert!(matches!(finding_of(ended, &taken(Unknown, hours(99), None), &settings), Finding::Answer(_)));
+        let finding = |step| finding_of(step, ended.clone(), &taken(Unknown, hours(99), None), &settings);
+        assert!(matches!(finding(Step::Inquire), Finding::Answer(_)));
+        assert!(matches!(finding(Step::Cancel), Finding::Abandoned { .. }));
     }
 }

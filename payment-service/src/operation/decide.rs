@@ -111,6 +111,7 @@ pub(super) fn decide(known: &Known, by: By, finding: &Finding) -> Result<Decisio
         Finding::Answer(Outcome::Unknown { reference, why }) => {
             doubt(known, status, reference.clone(), why.as_str())
         }
+        Finding::Abandoned { reference } => expire(known, status, reference.clone()),
         Finding::GiveUp { reason } => give_up(known, status, reason),
     };
     Ok(Decision::Change(Box::new(change)))
@@ -150,6 +151,7 @@ fn event_of(known: &Known, by: By, finding: &Finding) -> OperationEvent {
             if first { OperationEvent::Declined } else { OperationEvent::Doubt }
         }
         Finding::Answer(Outcome::Unknown { .. }) => OperationEvent::Doubt,
+        Finding::Abandoned { .. } => OperationEvent::Expired,
         Finding::GiveUp { .. } => OperationEvent::GivenUp,
     }
 }
@@ -210,6 +212,22 @@ fn fail(
         psp_movement: None,
         due_in: None,
         event: Some(outbox::changed("payment.failed", &payment, known.operation_id, Some(decline.code))),
+        response: Some(stored::payment(&payment)),
+        payment: Some(payment),
+        posting: None,
+    }
+}
+
+fn expire(known: &Known, status: OperationStatus, reference: Option<PspReference>) -> Change {
+    let payment = moved(known, PaymentEvent::Expired);
+    let reason = "buyer_did_not_act";
+    Change {
+        status,
+        reason: Some(reason.to_owned()),
+        psp_reference: reference,
+        psp_movement: None,
+        due_in: None,
+        event: Some(outbox::changed("payment.expired", &payment, known.operation_id, Some(reason))),
         response: Some(stored::payment(&payment)),
         payment: Some(payment),
         posting: None,

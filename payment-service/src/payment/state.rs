@@ -35,11 +35,14 @@ pub enum PaymentEvent {
     ActionRequired,
     /// The PSP provably has not charged it and will not.
     Failed,
+    /// The buyer did not act in time, and the PSP has closed it.
+    Expired,
 }
 
 impl PaymentEvent {
     /// Every event.
-    pub const ALL: [Self; 4] = [Self::Captured, Self::Authorized, Self::ActionRequired, Self::Failed];
+    pub const ALL: [Self; 5] =
+        [Self::Captured, Self::Authorized, Self::ActionRequired, Self::Failed, Self::Expired];
 
     /// The word for people.
     pub const fn as_str(self) -> &'static str {
@@ -48,6 +51,7 @@ impl PaymentEvent {
             Self::Authorized => "authorized",
             Self::ActionRequired => "action_required",
             Self::Failed => "failed",
+            Self::Expired => "expired",
         }
     }
 }
@@ -115,14 +119,16 @@ impl PaymentStatus {
             (Self::Processing | Self::RequiresAction, E::Authorized) => Ok(Self::Authorized),
             (Self::Processing | Self::RequiresAction, E::ActionRequired) => Ok(Self::RequiresAction),
             (Self::Processing | Self::RequiresAction, E::Failed) => Ok(Self::Failed),
-            (
+            (Self::RequiresAction, E::Expired) => Ok(Self::Expired),
+            (Self::Processing, E::Expired)
+            | (
                 Self::Authorized
                 | Self::PartiallyCaptured
                 | Self::Captured
                 | Self::Voided
                 | Self::Failed
                 | Self::Expired,
-                E::Captured | E::Authorized | E::ActionRequired | E::Failed,
+                E::Captured | E::Authorized | E::ActionRequired | E::Failed | E::Expired,
             ) => Err(IllegalTransition { from: self, event }),
         }
     }
@@ -136,7 +142,10 @@ mod tests {
     fn only_an_open_payment_moves() {
         for status in PaymentStatus::ALL {
             for event in PaymentEvent::ALL {
-                let open = matches!(status, PaymentStatus::Processing | PaymentStatus::RequiresAction);
+                let open = match event {
+                    PaymentEvent::Expired => status == PaymentStatus::RequiresAction,
+                    _ => matches!(status, PaymentStatus::Processing | PaymentStatus::RequiresAction),
+                };
                 assert_eq!(status.apply(event).is_ok(), open, "{status:?} {event:?}");
             }
         }

@@ -20,7 +20,7 @@ pub(super) async fn agrees(db: &mut PgConnection, merchant: MerchantId) -> Resul
                  when 'succeeded' then payment in ('authorized', 'partially_captured', 'captured', 'voided', 'expired')
                  when 'reversed' then payment in ('partially_captured', 'captured')
                  when 'declined' then payment = 'failed'
-                 when 'expired' then payment in ('failed', 'expired')
+                 when 'expired' then payment = 'expired'
                  when 'requires_action' then payment = 'requires_action'
                  else payment = 'processing' end
          )

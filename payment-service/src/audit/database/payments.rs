@@ -133,6 +133,7 @@ fn step(from: Option<PaymentStatus>, kind: &str, to: PaymentStatus) -> Option<Pa
         (Some(from), "payment.authorized") => from.apply(PaymentEvent::Authorized).ok(),
         (Some(from), "payment.requires_action") => from.apply(PaymentEvent::ActionRequired).ok(),
         (Some(from), "payment.failed") => from.apply(PaymentEvent::Failed).ok(),
+        (Some(from), "payment.expired") => from.apply(PaymentEvent::Expired).ok(),
         // tells of the operation: the payment stays
         (Some(from), _) => Some(from),
     };
@@ -141,7 +142,7 @@ fn step(from: Option<PaymentStatus>, kind: &str, to: PaymentStatus) -> Option<Pa
 
 #[cfg(test)]
 mod tests {
-    use super::PaymentStatus::{Captured, Failed, Processing, RequiresAction};
+    use super::PaymentStatus::{Captured, Expired, Failed, Processing, RequiresAction};
     use super::step;
 
     #[test]
@@ -155,6 +156,8 @@ mod tests {
             (Some(Processing), "payment.outcome_unknown", Processing, true),
             (Some(Processing), "payment.outcome_unknown", Captured, false),
             (Some(RequiresAction), "payment.failed", Failed, true),
+            (Some(RequiresAction), "payment.expired", Expired, true),
+            (Some(Processing), "payment.expired", Expired, false),
             (Some(Captured), "payment.captured", Captured, false),
             (Some(Captured), "payment.failed", Failed, false),
             (Some(Failed), "payment.captured", Captured, false),
