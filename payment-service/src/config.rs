@@ -315,6 +315,7 @@ impl Times {
         let rules = [
             (self.psp_deadline < self.lease, "the PSP deadline must be shorter than the lease"),
             (self.patience < self.request_timeout, "the patience must be shorter than the request time-out"),
+            (self.action_window >= self.lease, "a buyer must have at least the lease to act"),
             (self.idempotency_retention >= day, "idempotency keys must be kept for at least a day"),
             (!self.psp_deadline.is_zero(), "the PSP deadline must be longer than nothing"),
         ];
@@ -372,6 +373,7 @@ mod tests {
             Times { patience: second(30), ..sound },
             Times { idempotency_retention: second(86_399), ..sound },
             Times { psp_deadline: second(0), ..sound },
+            Times { action_window: second(59), ..sound },
         ] {
             assert!(matches!(wrong.check(), Err(ConfigError::Inconsistent(_))), "{wrong:?}");
         }

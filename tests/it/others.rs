@@ -106,10 +106,11 @@ impl Drop for Localstripe {
     }
 }
 
-/// Its own command would listen on all interfaces.
+/// Its own command would listen on all interfaces, and keep its state in one place for everybody on the machine.
 const ON_LOOPBACK: &str = "import sys
 from aiohttp import web
-from localstripe import server
+from localstripe import resources, server
+resources.Store.dump_to_disk = lambda self: None
 web.run_app(server.app, host='127.0.0.1', port=int(sys.argv[1]), print=None)";
 
 impl Localstripe {

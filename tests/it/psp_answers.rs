@@ -75,7 +75,8 @@ async fn a_decline_frees_the_order_for_another_card() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_whose_buyer_never_acts_is_cancelled_and_frees_its_order() {
-    let world = World::new(&[&QUICK[..], &["--action-window", "1ms"]].concat());
+    let world = World::new(&QUICK);
+    world.stage.send_webhooks().await.unwrap();
     let mut request = order("order-1", 1200);
     request["payment_method"] = json!("pm_card_threeDSecure2Required");
     let told = world.stage.client.pay("key-1", &request).await.unwrap();
@@ -83,13 +84,23 @@ async fn a_payment_whose_buyer_never_acts_is_cancelled_and_frees_its_order() {
     let rival = world.stage.client.pay("key-2", &order("order-1", 1200)).await.unwrap();
     assert_eq!(rival.status, 409, "{}", rival.body);
 
-    // the next look would come after a minute
-    let due = "update operation set due_at = now() where status = 'requires_action'";
-    sqlx::query(due).execute(&mut world.database().await).await.unwrap();
+    let mut database = world.database().await;
+    for a_day_later in [
+        "update payment set updated_at = now() - interval '25 hours'",
+        "update operation set due_at = now() where status = 'requires_action'",
+    ] {
+        sqlx::query(a_day_later).execute(&mut database).await.unwrap();
+    }
     world.quiet().await;
     let payments = world.stage.client.payments_of("order-1").await.unwrap();
     assert_eq!(payments.iter().map(|payment| payment.status.as_str()).collect::<Vec<_>>(), ["expired"]);
     assert!(world.charges().await.is_empty());
+    let told = world.stage.client.pay("key-1", &request).await.unwrap();
+    assert_eq!(
+        (told.replayed, &told.json()["status"]),
+        (true, &json!("requires_action")),
+        "as it was answered"
+    );
     let told = world.stage.client.pay("key-3", &order("order-1", 1200)).await.unwrap();
     assert_eq!((told.status, &told.json()["ordinal"]), (201, &json!(2)), "{}", told.body);
     assert_eq!(world.charges().await.len(), 1);

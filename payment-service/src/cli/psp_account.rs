@@ -203,9 +203,13 @@ impl Account {
         let (merchant, id) = (self.of.merchant, self.psp_account);
         let (database, keys) = self.of.access.open().await?;
         let account = Directory::new(database.pool.clone(), keys).any_psp_account(merchant, id).await;
-        let made = operation::any_success(&database.pool, merchant, id).await;
+        let ended = operation::last_ended(&database.pool, merchant, id).await;
+        let unfinished = operation::has_unfinished(&database.pool, merchant, id).await;
         database.close().await?;
-        let (account, Some((expected, reference))) = (account?, made?) else { return Ok(()) };
+        let (account, Some((expected, reference))) = (account?, ended?) else {
+            let unfinished = unfinished.map_err(operation::Error::from)?;
+            return if unfinished { Err(CliError::SecretUnchecked(Why::Absent)) } else { Ok(()) };
+        };
         let account = psp::Account { api_secret: secret.clone(), ..account.account.clone() };
         let inquiry = Inquiry {
             operation_id: expected.operation_id,
@@ -216,11 +220,13 @@ impl Account {
         let connectors = Connectors::new(psp::Settings::default())?;
         match connectors.inquire(&account, &inquiry, Instant::now() + PATIENCE).await.outcome {
             Outcome::Unknown { why: Why::Absent, .. } => Err(CliError::SecretOfOtherAccount(reference)),
-            Outcome::Unknown {
-                why: why @ (Why::Refused | Why::Busy | Why::NoAnswer | Why::ServerError),
-                ..
-            } => Err(CliError::SecretUnchecked(why)),
-            _ => Ok(()),
+            // read from the object itself, whatever it says
+            Outcome::Succeeded(_)
+            | Outcome::Declined { .. }
+            | Outcome::RequiresAction { .. }
+            | Outcome::Unknown { why: Why::Mismatch(_) | Why::Processing, .. } => Ok(()),
+            Outcome::Unknown { why, .. } => Err(CliError::SecretUnchecked(why)),
+            Outcome::NotSent { .. } => Err(CliError::SecretUnchecked(Why::NoAnswer)),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Finishing what was left unfinished: operations whose owner is gone, or whose outcome nobody knows.
 
+use std::time::Duration;
+
 use money::MerchantId;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -40,7 +42,7 @@ enum Step {
 
 fn next_step(taken: &Taken, idempotency: Idempotency, settings: &Settings) -> Step {
     let age = taken.now - taken.first_sent_at;
-    if taken.status == OperationStatus::RequiresAction && age > settings.action_window {
+    if is_overdue(taken, settings.action_window) {
         return Step::Cancel;
     }
     if taken.psp_reference.is_some() {
@@ -52,6 +54,11 @@ fn next_step(taken: &Taken, idempotency: Idempotency, settings: &Settings) -> St
         Idempotency::Native { .. } | Idempotency::Lookup => Step::Inquire,
         Idempotency::None => Step::Wait,
     }
+}
+
+/// Whether a buyer has had so long to act and has not.
+fn is_overdue(taken: &Taken, window: Duration) -> bool {
+    taken.status == OperationStatus::RequiresAction && taken.now - taken.standing_since > window
 }
 
 impl Engine {
@@ -104,7 +111,7 @@ impl Engine {
                 (exchange.outcome, exchange.attempts)
             }
         };
-        let finding = |outcome| finding_of(step, outcome, taken, &self.0.settings);
+        let finding = |outcome| finding_of(outcome, taken, &self.0.settings);
         let recording = Recording {
             operation_id: taken.operation_id,
             by: By::Owner { fence: taken.fence },
@@ -149,11 +156,10 @@ impl Engine {
 
 /// What is still unknown after it was asked for once more is for a person when it has been so for too long, or when the
 /// PSP's object keeps contradicting its operation.
-fn finding_of(step: Step, outcome: PspOutcome, taken: &Taken, settings: &Settings) -> Finding {
+fn finding_of(outcome: PspOutcome, taken: &Taken, settings: &Settings) -> Finding {
     let was_unknown = taken.status == OperationStatus::Unknown;
     let is_old = taken.now - taken.first_sent_at > settings.review_after;
     match outcome {
-        PspOutcome::Declined { reference, .. } if step == Step::Cancel => Finding::Abandoned { reference },
         PspOutcome::Unknown { why: Why::Mismatch(what), .. }
             if was_unknown && (is_old || taken.takeovers >= MISMATCH_LOOKS) =>
         {
@@ -162,14 +168,18 @@ fn finding_of(step: Step, outcome: PspOutcome, taken: &Taken, settings: &Setting
         PspOutcome::Unknown { .. } | PspOutcome::NotSent { .. } if was_unknown && is_old => {
             Finding::GiveUp { reason: "no_evidence".to_owned() }
         }
+        // it cannot be cancelled, and nothing is heard of it: its order is not free and its buyer gone
+        PspOutcome::Unknown { .. } | PspOutcome::RequiresAction { .. }
+            if is_overdue(taken, settings.action_window.saturating_add(settings.review_after)) =>
+        {
+            Finding::GiveUp { reason: "not_cancelled".to_owned() }
+        }
         outcome => Finding::Answer(outcome),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use money::{Currency, Money, OperationId, PaymentId, PspAccountId};
     use time::OffsetDateTime;
     use time::macros::datetime;
@@ -195,6 +205,7 @@ mod tests {
             status,
             takeovers: 1,
             first_sent_at: SENT,
+            standing_since: SENT,
             now: SENT + age,
         }
     }
@@ -227,25 +238,21 @@ mod tests {
         let hours = |hours: u64| Duration::from_secs(hours * 3600);
         let gives_up = |why: Why, status, age| {
             let outcome = PspOutcome::Unknown { reference: None, why };
-            matches!(
-                finding_of(Step::Inquire, outcome, &taken(status, age, None), &settings),
-                Finding::GiveUp { .. }
-            )
+            matches!(finding_of(outcome, &taken(status, age, None), &settings), Finding::GiveUp { .. })
         };
         use OperationStatus::{RequiresAction, Sending, Unknown};
         assert!(gives_up(Why::Absent, Unknown, hours(73)));
         assert!(!gives_up(Why::Absent, Unknown, hours(71)));
         assert!(!gives_up(Why::Absent, Sending, hours(73)), "it has not been asked about as unknown yet");
-        assert!(!gives_up(Why::NoAnswer, RequiresAction, hours(73)));
+        assert!(!gives_up(Why::NoAnswer, RequiresAction, hours(24 + 71)));
         let contradiction = || Why::Mismatch("1 instead of 2".to_owned());
         assert!(!gives_up(contradiction(), Unknown, hours(1)), "its third look is to come");
         let third = Taken { takeovers: 3, ..taken(Unknown, hours(1), None) };
         let outcome = PspOutcome::Unknown { reference: None, why: contradiction() };
-        assert!(matches!(finding_of(Step::Inquire, outcome, &third, &settings), Finding::GiveUp { .. }));
+        assert!(matches!(finding_of(outcome, &third, &settings), Finding::GiveUp { .. }));
         let decline = crate::psp::Decline { code: "rejected", decline_code: None, message: String::new() };
         let ended = PspOutcome::Declined { reference: None, decline };
-        let finding = |step| finding_of(step, ended.clone(), &taken(Unknown, hours(99), None), &settings);
-        assert!(matches!(finding(Step::Inquire), Finding::Answer(_)));
-        assert!(matches!(finding(Step::Cancel), Finding::Abandoned { .. }));
+        assert!(matches!(finding_of(ended, &taken(Unknown, hours(99), None), &settings), Finding::Answer(_)));
+        assert!(gives_up(Why::StillOpen, RequiresAction, hours(24 + 73)), "it cannot be cancelled");
     }
 }

@@ -13,7 +13,7 @@ use super::state::{OperationEvent, OperationStatus};
 use crate::http::stored;
 use crate::outbox::{self, NewEvent};
 use crate::payment::{Failure, NextAction, PaymentEvent, PaymentStatus, PaymentView};
-use crate::psp::{Charge, Decline, Outcome, PspReference};
+use crate::psp::{Charge, Decline, Outcome, PspReference, decline};
 
 /// An operation and its payment as they are under the lock.
 #[derive(Debug, Clone)]
@@ -97,6 +97,9 @@ pub(super) fn decide(known: &Known, by: By, finding: &Finding) -> Result<Decisio
     };
     let change = match finding {
         Finding::Answer(Outcome::Succeeded(charge)) => succeed(known, status, charge)?,
+        Finding::Answer(Outcome::Declined { reference, .. }) if status == OperationStatus::Expired => {
+            expire(known, status, reference.clone())
+        }
         Finding::Answer(Outcome::Declined { reference, decline }) => {
             fail(known, status, reference.clone(), decline)
         }
@@ -111,7 +114,6 @@ pub(super) fn decide(known: &Known, by: By, finding: &Finding) -> Result<Decisio
         Finding::Answer(Outcome::Unknown { reference, why }) => {
             doubt(known, status, reference.clone(), why.as_str())
         }
-        Finding::Abandoned { reference } => expire(known, status, reference.clone()),
         Finding::GiveUp { reason } => give_up(known, status, reason),
     };
     Ok(Decision::Change(Box::new(change)))
@@ -143,6 +145,12 @@ fn is_of_another_object(known: &Known, finding: &Finding) -> bool {
 fn event_of(known: &Known, by: By, finding: &Finding) -> OperationEvent {
     match finding {
         Finding::Answer(Outcome::Succeeded(_)) => OperationEvent::Succeeded,
+        // whoever cancelled it, and whoever says so: the buyer had not acted
+        Finding::Answer(Outcome::Declined { decline, .. })
+            if known.status == OperationStatus::RequiresAction && decline.code == decline::CANCELED =>
+        {
+            OperationEvent::Expired
+        }
         Finding::Answer(Outcome::Declined { .. }) => OperationEvent::Declined,
         Finding::Answer(Outcome::RequiresAction { .. }) => OperationEvent::ActionRequired,
         // "Not sent" proves that nothing happened only while nobody else can have sent it: it is the first owner's word.
@@ -151,7 +159,6 @@ fn event_of(known: &Known, by: By, finding: &Finding) -> OperationEvent {
             if first { OperationEvent::Declined } else { OperationEvent::Doubt }
         }
         Finding::Answer(Outcome::Unknown { .. }) => OperationEvent::Doubt,
-        Finding::Abandoned { .. } => OperationEvent::Expired,
         Finding::GiveUp { .. } => OperationEvent::GivenUp,
     }
 }

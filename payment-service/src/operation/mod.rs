@@ -107,6 +107,8 @@ pub struct Taken {
     pub takeovers: i32,
     /// The moment before its first byte may have left.
     pub first_sent_at: OffsetDateTime,
+    /// Since when its payment stands as it does.
+    pub standing_since: OffsetDateTime,
     /// Now, by the database's clock.
     pub now: OffsetDateTime,
 }
@@ -166,16 +168,28 @@ pub async fn expected(
     repo::expected(pool, merchant, wanted).await
 }
 
-/// An operation that has succeeded at an account: what it was to do, and the PSP's object. None where there is none yet.
+/// The last operation that ended at an account and has an object at the PSP: what it was to do, and that object.
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn any_success(
+pub async fn last_ended(
     pool: &PgPool,
     merchant: MerchantId,
     account: PspAccountId,
 ) -> Result<Option<(Expected, PspReference)>, Error> {
-    repo::any_success(pool, merchant, account).await
+    repo::last_ended(pool, merchant, account).await
+}
+
+/// Whether an account has operations that may be sent again, or that nobody knows the outcome of.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn has_unfinished(
+    pool: &PgPool,
+    merchant: MerchantId,
+    account: PspAccountId,
+) -> Result<bool, sqlx::Error> {
+    repo::has_unfinished(pool, merchant, account).await
 }
 
 /// The id of a payment's first operation, which the same intent always gets.

@@ -9,7 +9,7 @@ use sqlx::PgTransaction;
 use super::decide::{Change, Decision, Known, decide};
 use super::record_repo as repo;
 use super::{Error, OperationStatus};
-use crate::psp::{Attempt, Outcome, PspReference};
+use crate::psp::{Attempt, Outcome};
 
 /// Who says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,11 +28,6 @@ pub enum By {
 pub enum Finding {
     /// The PSP's word, however it reached us.
     Answer(Outcome),
-    /// The buyer did not act in time, and the PSP has closed its object, uncharged.
-    Abandoned {
-        /// The object.
-        reference: Option<PspReference>,
-    },
     /// Every way to find out is used up.
     GiveUp {
         /// Why, as a code.

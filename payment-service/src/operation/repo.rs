@@ -44,7 +44,7 @@ pub(super) async fn take_due(
          )
          select t.operation_id as "operation_id: OperationId", t.fence, t.payment_id as "payment_id: PaymentId",
                 t.psp_account_id as "psp_account_id: PspAccountId", t.amount, t.currency, t.status, t.takeovers,
-                t.first_sent_at, t.psp_reference, p.order_id, p.payment_method, p.capture_method, now() as "now!"
+                t.first_sent_at, p.updated_at as standing_since, t.psp_reference, p.order_id, p.payment_method, p.capture_method, now() as "now!"
          from taken t
          cross join lateral (
              select * from payment where merchant_id = $1 and payment_id = t.payment_id offset 0
@@ -79,6 +79,7 @@ pub(super) async fn take_due(
                 status: OperationStatus::parse(&row.status).ok_or(Error::UnknownWord("operation.status"))?,
                 takeovers: row.takeovers,
                 first_sent_at: row.first_sent_at,
+                standing_since: row.standing_since,
                 now: row.now,
             })
         })
@@ -158,7 +159,8 @@ pub(super) async fn expected(
     Ok(expected.collect())
 }
 
-pub(super) async fn any_success(
+/// Objects of operations that have ended can be looked at without touching them.
+pub(super) async fn last_ended(
     pool: &PgPool,
     merchant: MerchantId,
     account: PspAccountId,
@@ -168,8 +170,8 @@ pub(super) async fn any_success(
                 p.capture_method
          from operation o join payment p on p.merchant_id = $1 and p.payment_id = o.payment_id
          where o.merchant_id = $1 and o.psp_account_id = $2 and o.psp_reference is not null and o.kind = 'authorize'
-           and o.status = 'succeeded'
-         limit 1"#,
+           and o.status in ('succeeded', 'declined', 'expired')
+         order by p.payment_id desc limit 1"#,
         merchant.as_uuid(),
         account.as_uuid(),
     )
@@ -184,4 +186,21 @@ pub(super) async fn any_success(
         Ok((Expected { operation_id: row.operation_id, amount, capture }, reference))
     })
     .transpose()
+}
+
+pub(super) async fn has_unfinished(
+    pool: &PgPool,
+    merchant: MerchantId,
+    account: PspAccountId,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (
+             select 1 from operation
+             where merchant_id = $1 and psp_account_id = $2 and (due_at is not null or status = 'needs_review')
+         ) as "any!""#,
+        merchant.as_uuid(),
+        account.as_uuid(),
+    )
+    .fetch_one(pool)
+    .await
 }

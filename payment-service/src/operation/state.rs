@@ -142,7 +142,7 @@ impl OperationStatus {
             (Self::Sending | Self::Unknown, E::Doubt) => Ok(Self::Unknown),
             (Self::RequiresAction, E::Doubt) => Ok(Self::RequiresAction),
             (Self::RequiresAction, E::Expired) => Ok(Self::Expired),
-            (Self::Unknown, E::GivenUp) => Ok(Self::NeedsReview),
+            (Self::Unknown | Self::RequiresAction, E::GivenUp) => Ok(Self::NeedsReview),
             (Self::Succeeded, E::Reversed) => Ok(Self::Reversed),
             (
                 Self::Created,
@@ -156,7 +156,7 @@ impl OperationStatus {
             )
             | (Self::Sending | Self::Unknown, E::Sent | E::Expired | E::Reversed)
             | (Self::Sending, E::GivenUp)
-            | (Self::RequiresAction, E::Sent | E::GivenUp | E::Reversed)
+            | (Self::RequiresAction, E::Sent | E::Reversed)
             | (
                 Self::NeedsReview,
                 E::Sent | E::ActionRequired | E::Doubt | E::Expired | E::GivenUp | E::Reversed,

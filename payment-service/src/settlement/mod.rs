@@ -17,6 +17,8 @@ use crate::psp::{Charge, Expected, Outcome, PspReference};
 
 /// Lines that are applied in one round.
 const BATCH: u16 = 256;
+/// Of these, side by side: payments use the same queue.
+const AT_ONCE: usize = 32;
 
 /// Why a round failed. What it did stands; the next one goes on.
 #[derive(Debug, thiserror::Error)]
@@ -54,10 +56,14 @@ pub async fn run_once(pool: &PgPool, engine: &Engine, merchant: MerchantId) -> R
     let expected = expected
         .map(|(wanted, expected)| Ok((wanted, expected?)))
         .collect::<Result<HashMap<_, _>, operation::Error>>()?;
-    // side by side, so that they are recorded in batches
-    let applied =
-        pending.iter().zip(&wanted).map(|(line, wanted)| apply(engine, merchant, line, expected.get(wanted)));
-    let applied = join_all(applied).await;
+    let mut applied = Vec::with_capacity(pending.len());
+    for (lines, wanted) in pending.chunks(AT_ONCE).zip(wanted.chunks(AT_ONCE)) {
+        let applying = lines
+            .iter()
+            .zip(wanted)
+            .map(|(line, wanted)| apply(engine, merchant, line, expected.get(wanted)));
+        applied.extend(join_all(applying).await);
+    }
     let mut tx = pool.begin().await?;
     let mut failed = None;
     for (line, applied) in pending.iter().zip(applied) {
@@ -67,7 +73,10 @@ pub async fn run_once(pool: &PgPool, engine: &Engine, merchant: MerchantId) -> R
                 tracing::warn!(operation_id = %line.operation_id, why, "a settlement line contradicts its operation");
                 evidence::refuse_in_tx(&mut tx, merchant, line.file_id, line.line_no, &why).await?;
             }
-            Err(error) => failed = Some(error),
+            Err(error) => {
+                tracing::warn!(operation_id = %line.operation_id, error = &error as &dyn std::error::Error, "a settlement line was not applied");
+                failed = failed.or(Some(error));
+            }
         }
     }
     tx.commit().await?;

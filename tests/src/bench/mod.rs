@@ -92,6 +92,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Error> {
         place("payonce").settle()?;
         let ours = subject.level(&format!("rated-{number}"), RATED, window).await?;
         let floor = |database, floor, run: FloorRun| {
+            place(database).settle()?;
             place(database).run(floor, run.clients, window.measured.as_secs())
         };
         let turn = Turn {

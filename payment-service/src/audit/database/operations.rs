@@ -22,6 +22,7 @@ pub(super) async fn agrees(db: &mut PgConnection, merchant: MerchantId) -> Resul
                  when 'declined' then payment = 'failed'
                  when 'expired' then payment = 'expired'
                  when 'requires_action' then payment = 'requires_action'
+                 when 'needs_review' then payment in ('processing', 'requires_action')
                  else payment = 'processing' end
          )
          select (select count(*) from pair) as "looked!", (select count(*) from offender) as "offending!",
@@ -75,7 +76,7 @@ pub(super) async fn owners_word(db: &mut PgConnection, merchant: MerchantId) -> 
     Ok(counted.into())
 }
 
-/// A buyer may take any time to act: that is a figure only.
+/// A buyer's time to act is the engine's to end, and what it cannot end needs review: here they are a figure only.
 pub(super) async fn left_open(
     db: &mut PgConnection,
     merchant: MerchantId,

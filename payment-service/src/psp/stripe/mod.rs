@@ -82,9 +82,6 @@ impl Connector {
             Ok(Judgement::Said(Outcome::RequiresAction { reference, .. })) => {
                 talk.close(reference, None).await
             }
-            Ok(Judgement::Said(Outcome::Succeeded(charge))) if !charge.captured => {
-                talk.close(charge.reference, None).await
-            }
             Ok(found) => talk.settle(found).await,
             Err(outcome) => outcome,
         };
