@@ -13,7 +13,7 @@ pub struct Machine {
     /// Of what.
     pub name: &'static str,
     /// Where it begins.
-    pub initial: Vec<&'static str>,
+    pub initial: &'static str,
     /// Every state.
     pub states: Vec<&'static str>,
     /// Every transition, by the state it leaves.
@@ -37,41 +37,52 @@ pub fn machines() -> [Machine; 2] {
 }
 
 fn payment() -> Machine {
-    let ways = PaymentStatus::ALL.into_iter().flat_map(|from| {
-        PaymentEvent::ALL.into_iter().filter_map(move |event| {
-            let to = from.apply(event).ok()?;
-            Some(Transition { from: from.as_str(), event: event.as_str(), to: to.as_str() })
-        })
-    });
     Machine {
         name: "payment",
-        initial: vec![PaymentStatus::Processing.as_str()],
+        initial: PaymentStatus::Processing.as_str(),
         states: PaymentStatus::ALL.map(PaymentStatus::as_str).to_vec(),
-        transitions: ways.collect(),
+        transitions: ways(
+            PaymentStatus::ALL.map(|status| (status, status.as_str())),
+            PaymentEvent::ALL.map(|event| (event, event.as_str())),
+            |from, event| from.apply(event).ok().map(PaymentStatus::as_str),
+        ),
     }
 }
 
 fn operation() -> Machine {
-    let ways = OperationStatus::ALL.into_iter().flat_map(|from| {
-        OperationEvent::ALL.into_iter().filter_map(move |event| {
-            let to = from.apply(event).ok()?;
-            Some(Transition { from: from.as_str(), event: event.as_str(), to: to.as_str() })
-        })
-    });
     Machine {
         name: "operation",
-        initial: vec![OperationStatus::Created.as_str()],
+        initial: OperationStatus::Created.as_str(),
         states: OperationStatus::ALL.map(OperationStatus::as_str).to_vec(),
-        transitions: ways.collect(),
+        transitions: ways(
+            OperationStatus::ALL.map(|status| (status, status.as_str())),
+            OperationEvent::ALL.map(|event| (event, event.as_str())),
+            |from, event| from.apply(event).ok().map(OperationStatus::as_str),
+        ),
     }
 }
 
-impl Machine {
-    /// The states that something leads to or from. The others wait for what is not built yet.
-    fn reached(&self) -> impl Iterator<Item = &'static str> {
-        self.states.iter().copied().filter(|state| {
-            self.initial.contains(state) || self.transitions.iter().any(|way| way.to == *state)
+/// Tries every event on every state.
+fn ways<S: Copy, E: Copy, const STATES: usize, const EVENTS: usize>(
+    states: [(S, &'static str); STATES],
+    events: [(E, &'static str); EVENTS],
+    apply: impl Fn(S, E) -> Option<&'static str>,
+) -> Vec<Transition> {
+    let pairs = states.into_iter().flat_map(|state| events.map(|event| (state, event)));
+    pairs
+        .filter_map(|((state, from), (happens, event))| {
+            Some(Transition { from, event, to: apply(state, happens)? })
         })
+        .collect()
+}
+
+impl Machine {
+    /// The states that something leads to. The others wait for what is not built yet.
+    fn reached(&self) -> impl Iterator<Item = &'static str> {
+        self.states
+            .iter()
+            .copied()
+            .filter(|state| self.initial == *state || self.transitions.iter().any(|way| way.to == *state))
     }
 
     /// The states that nothing leads from.
@@ -82,9 +93,8 @@ impl Machine {
     /// As a Mermaid state diagram, events of one way on one line.
     pub fn mermaid(&self) -> String {
         let mut out = "stateDiagram-v2\n".to_owned();
-        for state in &self.initial {
-            let _ = writeln!(out, "    [*] --> {state}");
-        }
+        // writing to a String cannot fail
+        let _ = writeln!(out, "    [*] --> {}", self.initial);
         let mut drawn: Vec<(&str, &str)> = Vec::new();
         for way in &self.transitions {
             if drawn.contains(&(way.from, way.to)) {
@@ -93,7 +103,6 @@ impl Machine {
             drawn.push((way.from, way.to));
             let same = self.transitions.iter().filter(|other| other.from == way.from && other.to == way.to);
             let events: Vec<&str> = same.map(|way| way.event).collect();
-            // writing to a String cannot fail
             let _ = writeln!(out, "    {} --> {}: {}", way.from, way.to, events.join(", "));
         }
         for state in self.finals() {
@@ -125,7 +134,7 @@ mod tests {
         let way = |from, event, to| Transition { from, event, to };
         let machine = Machine {
             name: "door",
-            initial: vec!["open"],
+            initial: "open",
             states: vec!["open", "shut", "bricked_up", "unheard_of"],
             transitions: vec![
                 way("open", "push", "shut"),

@@ -64,14 +64,13 @@ pub async fn run_once(pool: &PgPool, engine: &Engine, merchant: MerchantId) -> R
             .map(|(line, wanted)| apply(engine, merchant, line, expected.get(wanted)));
         applied.extend(join_all(applying).await);
     }
-    let mut tx = pool.begin().await?;
-    let mut failed = None;
+    let (mut refused, mut failed) = (Vec::new(), None);
     for (line, applied) in pending.iter().zip(applied) {
         match applied {
             Ok(Ok(())) => {}
             Ok(Err(why)) => {
                 tracing::warn!(operation_id = %line.operation_id, why, "a settlement line contradicts its operation");
-                evidence::refuse_in_tx(&mut tx, merchant, line.file_id, line.line_no, &why).await?;
+                refused.push((line, why));
             }
             Err(error) => {
                 tracing::warn!(operation_id = %line.operation_id, error = &error as &dyn std::error::Error, "a settlement line was not applied");
@@ -79,7 +78,13 @@ pub async fn run_once(pool: &PgPool, engine: &Engine, merchant: MerchantId) -> R
             }
         }
     }
-    tx.commit().await?;
+    if !refused.is_empty() {
+        let mut tx = pool.begin().await?;
+        for (line, why) in &refused {
+            evidence::refuse_in_tx(&mut tx, merchant, line.file_id, line.line_no, why).await?;
+        }
+        tx.commit().await?;
+    }
     let settled = reconciliation::run::settle(pool, merchant, |_| ()).await?;
     match failed {
         Some(error) => Err(error),
