@@ -5,11 +5,13 @@
 
 mod amount;
 mod currency;
+mod division;
 mod id;
 mod name;
 
 pub use amount::{AmountError, Money};
 pub use currency::{Currency, UnknownCurrency};
+pub use division::{Part, divide};
 pub use id::{
     AccountId, ApiKeyId, AttemptId, BookingId, BreakId, EventId, FileId, MerchantId, OperationId,
     ParseIdError, PaymentId, PspAccountId, TransactionId,

@@ -116,16 +116,42 @@ fn violations() -> Vec<(&'static str, String)> {
         ("payment_split_amount_positive", set("payment_split", "amount = 0, platform_fee = 0, captured_amount = 0")),
         ("payment_split_fee_within_amount", set("payment_split", "platform_fee = 101")),
         ("payment_split_captured_within_amount", set("payment_split", "captured_amount = 101")),
-        ("payment_split_refunded_within_captured", set("payment_split", "refunded_amount = 101")),
+        ("payment_split_refunds_within_captured", set("payment_split", "refunded_amount = 60, refund_reserved_amount = 41")),
+        ("payment_split_refunded_fee_within_fee", set("payment_split", "refunded_fee = 6")),
         ("operation_pkey", operation(O, P, "declined", "null", "null")),
         ("operation_payment_fkey", operation(OTHER, OTHER, "declined", "null", "null")),
-        ("operation_kind_known", set("operation", "kind = 'tip'")),
+        ("operation_kind_known", set("operation", "kind = 'tip', psp_target = 'pi_1'")),
         ("operation_status_known", set("operation", "status = 'failed'")),
         ("operation_amount_positive", set("operation", "amount = -1")),
         ("operation_currency_iso", set("operation", "currency = 'E'")),
         ("operation_fence_positive", set("operation", "fence = 0")),
         ("operation_open_is_due", set("operation", "status = 'unknown'")),
+        ("operation_open_is_due", follows(OTHER, "capture", "succeeded", "now()")),
         ("operation_success_has_reference", set("operation", "psp_reference = null")),
+        ("operation_follows_has_target", set("operation", "psp_target = 'pi_1'")),
+        ("operation_of_hold_knows_captured", set("operation", "captured_before = 0")),
+        ("operation_capture_says_whether_last", set("operation", "last_capture = true")),
+        (
+            "operation_one_change_of_hold",
+            format!(
+                "{}; {}",
+                follows(OTHER, "capture", "unknown", "now()"),
+                follows(P, "void", "needs_review", "null")
+            ),
+        ),
+        ("operation_split_pkey", format!("{}; {}", part(O, 1, 0), part(O, 1, 0))),
+        ("operation_split_operation_fkey", part(OTHER, 1, 0)),
+        ("operation_split_amount_positive", part(O, 0, 0)),
+        ("operation_split_fee_within_amount", part(O, 1, 2)),
+        ("operation_split_append_only", format!("{}; update operation_split set amount = 2", part(O, 1, 0))),
+        ("refund_draw_pkey", format!("{}; {}; {}", part(O, 1, 0), draw(O, O, 1), draw(O, O, 1))),
+        ("refund_draw_split_fkey", draw(O, O, 1)),
+        ("refund_draw_capture_fkey", format!("{}; {}", part(O, 1, 0), draw(O, OTHER, 1))),
+        ("refund_draw_amount_positive", format!("{}; {}", part(O, 1, 0), draw(O, O, 0))),
+        (
+            "refund_draw_returned_to_known",
+            format!("{}; {}; update refund_draw set returned_to = 'bank'", part(O, 1, 0), draw(O, O, 1)),
+        ),
         ("operation_psp_reference_once", operation(OTHER, P, "succeeded", "null", "'pi_1'")),
         (
             "attempt_pkey",
@@ -158,7 +184,31 @@ fn violations() -> Vec<(&'static str, String)> {
         ("webhook_event_status_known", set("webhook_event", "status = 'lost', due_at = null")),
         ("webhook_event_open_is_due", set("webhook_event", "due_at = null")),
         ("webhook_event_id_present", set("webhook_event", "event_id = ''")),
+        (
+            "webhook_event_applied_as_known",
+            set("webhook_event", &format!("status = 'applied', due_at = null, applied_to = {O}, applied_as = 'lost'")),
+        ),
+        ("webhook_event_applied_whole", set("webhook_event", &format!("applied_to = {O}"))),
     ]
+}
+
+/// A capture or void of the payment.
+fn follows(id: &str, kind: &str, status: &str, due: &str) -> String {
+    format!(
+        "insert into operation (merchant_id, operation_id, payment_id, kind, psp_account_id, amount, currency, status,
+                                fence, lease_until, due_at, first_sent_at, idempotency_key, psp_target, captured_before,
+                                last_capture, created_at, updated_at)
+         values ({M}, {id}, {P}, '{kind}', {A}, 100, 'EUR', '{status}', 1, now(), {due}, now(), 'k-1', 'pi_1', 0,
+                 case when '{kind}' = 'capture' then true end, now(), now())"
+    )
+}
+
+fn part(operation: &str, amount: i64, fee: i64) -> String {
+    format!("insert into operation_split values ({M}, {operation}, 0, {amount}, {fee})")
+}
+
+fn draw(operation: &str, capture: &str, amount: i64) -> String {
+    format!("insert into refund_draw values ({M}, {operation}, 0, {capture}, {amount})")
 }
 
 fn attempt(operation: &str, action: &str, outcome: &str, answered: &str, detail: &str) -> String {
@@ -216,6 +266,8 @@ async fn no_rule_of_payments_and_the_inbox_is_without_its_test(pool: PgPool) {
         "payment",
         "payment_split",
         "operation",
+        "operation_split",
+        "refund_draw",
         "attempt",
         "idempotency_key",
         "payment_event",

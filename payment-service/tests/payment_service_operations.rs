@@ -15,8 +15,8 @@ use payment_service::operation::{
 };
 use payment_service::payment::{self, NewPayment, PaymentStatus};
 use payment_service::psp::{
-    Action, Attempt, AttemptOutcome, CaptureMethod, Charge, Decline, NotSentCode, Outcome, PspReference, Why,
-    decline,
+    Action, Attempt, AttemptOutcome, CaptureMethod, Decline, NotSentCode, Outcome, PspReference, Success,
+    Why, decline,
 };
 use sqlx::PgPool;
 use time::OffsetDateTime;
@@ -141,7 +141,7 @@ fn attempt() -> Attempt {
 }
 
 fn success(minor: i64, reference: &str) -> Outcome {
-    Outcome::Succeeded(Charge {
+    Outcome::Succeeded(Success {
         reference: PspReference::parse(reference).unwrap(),
         movement: Some("ch_1".to_owned()),
         amount: Money::new(minor, Currency::EUR),
@@ -392,7 +392,7 @@ async fn a_zombie_records_its_evidence_and_nothing_else(pool: PgPool) {
         .await
         .unwrap();
     let taken = operation::take_due(&shop.pool, shop.merchant, LEASE, 10).await.unwrap();
-    assert_eq!((taken[0].operation_id, taken[0].fence), (operation, 2));
+    assert_eq!((taken[0].errand.expected.operation_id, taken[0].fence), (operation, 2));
     assert!(
         operation::take_due(&shop.pool, shop.merchant, LEASE, 10).await.unwrap().is_empty(),
         "it is taken"
@@ -473,7 +473,7 @@ async fn a_second_object_that_was_charged_for_an_operation_is_a_break_and_not_st
     for (by, reference) in [(By::Evidence, "pi_2"), (By::Evidence, "pi_2"), (By::Owner { fence: 9 }, "pi_3")]
     {
         let second = shop.record(recording(operation, by, success(1000, reference))).await;
-        assert_eq!(second.effect, Effect::SecondCharge);
+        assert_eq!(second.effect, Effect::Twice);
     }
     assert_eq!(shop.breaks().await, ["captured_twice pi_2 1000 EUR", "captured_twice pi_3 1000 EUR"]);
     assert_eq!(shop.balance(Account::PspReceivable(shop.account)).await, 1000);

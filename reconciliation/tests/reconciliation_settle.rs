@@ -301,8 +301,8 @@ async fn a_refund_settles_against_its_refund(pool: PgPool) {
     let paid = shop.pays(1, 100).await;
     sqlx::query(
         "insert into operation (merchant_id, operation_id, payment_id, kind, psp_account_id, amount, currency, status, fence,
-             lease_until, first_sent_at, psp_reference, idempotency_key, created_at, updated_at)
-         values ($1, gen_random_uuid(), $2, 'refund', $3, 4000, 'EUR', 'succeeded', 1, $4, $4, 're_1', 'k', $4, $4)",
+             lease_until, first_sent_at, psp_reference, psp_target, idempotency_key, created_at, updated_at)
+         values ($1, gen_random_uuid(), $2, 'refund', $3, 4000, 'EUR', 'succeeded', 1, $4, $4, 're_1', 'pi_1', 'k', $4, $4)",
     )
     .bind(shop.merchant.as_uuid())
     .bind(paid.payment_id.as_uuid())

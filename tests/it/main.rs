@@ -12,6 +12,7 @@ mod demo;
 mod embedded;
 mod growth;
 mod hanging_up;
+mod lifecycle;
 mod makefile;
 mod others;
 mod psp_answers;

@@ -170,6 +170,12 @@ pub struct Effect {
     pub amount: i64,
     /// A code in small letters.
     pub currency: String,
+    /// The PSP's name of the payment.
+    #[serde(default)]
+    pub payment_intent: Option<String>,
+    /// The PSP's name of the refund.
+    #[serde(default)]
+    pub refund: Option<String>,
     /// What the caller noted on it.
     pub metadata: std::collections::BTreeMap<String, String>,
 }
@@ -178,6 +184,15 @@ impl Effect {
     /// Whether a buyer was charged.
     pub fn is_charge(&self) -> bool {
         self.kind == "charge"
+    }
+
+    /// What it took of a buyer, in minor units: less than nothing where it gave back.
+    pub fn taken(&self) -> i64 {
+        match self.kind.as_str() {
+            "charge" | "capture" | "refund_failure" => self.amount,
+            "refund" => -self.amount,
+            _ => 0,
+        }
     }
 
     /// The order that it was for.

@@ -134,7 +134,29 @@ impl ShopClient {
     /// # Errors
     /// When there is no answer.
     pub async fn pay(&self, key: &str, request: &Value) -> Result<Told, reqwest::Error> {
-        let url = format!("{}/v1/payments", self.base);
+        self.post("/v1/payments", key, request).await
+    }
+
+    /// Asks for a capture, a void or a refund (`refunds`) of a payment, likewise.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn follow(
+        &self,
+        payment: &str,
+        what: &str,
+        key: &str,
+        request: &Value,
+    ) -> Result<Told, reqwest::Error> {
+        self.post(&format!("/v1/payments/{payment}/{what}"), key, request).await
+    }
+
+    /// Asks for something with a key, once.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn post(&self, path: &str, key: &str, request: &Value) -> Result<Told, reqwest::Error> {
+        let url = format!("{}{path}", self.base);
         let response =
             self.signed(self.http.post(url)).header("idempotency-key", key).json(request).send().await?;
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());

@@ -177,6 +177,14 @@ impl Stage {
         self.installation.command(["audit", "--sandbox", &sandbox]).run()
     }
 
+    /// The same without the PSP's own log, which tells of what others did there as well.
+    ///
+    /// # Errors
+    /// When one does not hold.
+    pub fn audit_of_rows(&self) -> Result<String, Error> {
+        self.installation.command(["audit"]).run()
+    }
+
     /// Ends both in order. Blocks the thread.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use sqlx::PgPool;
 use time::Date;
 use time::macros::date;
 use uuid::Uuid;
-use wallet::wallet::{Split, Wallet, credit_capture, entries, lock_debts_in_tx, read, settle};
+use wallet::wallet::{Purse, Split, Wallet, credit_capture, entries, give, hold, lock_in_tx, read, settle};
 
 const DAY: Date = date!(2026 - 03 - 01);
 
@@ -68,12 +68,13 @@ impl Shop {
     async fn settle(&self, name: &str, minor: i64) {
         let who = (seller(name), Currency::EUR);
         let mut tx = self.pool.begin().await.unwrap();
-        let debts =
-            lock_debts_in_tx(&mut tx, self.merchant, std::slice::from_ref(&who), &self.psps()).await.unwrap();
+        let mut purses =
+            lock_in_tx(&mut tx, self.merchant, std::slice::from_ref(&who), &self.psps()).await.unwrap();
         let posting = builder("settlement")
             .debit(Account::PspBalance(self.psp), euro(minor))
             .credit(Account::PspReceivable(self.psp), euro(minor));
-        let posting = settle(posting, &who.0, euro(minor), debts[&who]).build().unwrap();
+        let purse = purses.get_mut(&who).unwrap();
+        let posting = settle(posting, &who.0, euro(minor), purse).build().unwrap();
         post_in_tx(&mut tx, self.merchant, &[posting]).await.unwrap();
         tx.commit().await.unwrap();
     }
@@ -82,7 +83,7 @@ impl Shop {
     async fn settle_nothing(&self, name: &str) {
         let mut tx = self.pool.begin().await.unwrap();
         let who = (seller(name), Currency::EUR);
-        lock_debts_in_tx(&mut tx, self.merchant, &[who], &self.psps()).await.unwrap();
+        lock_in_tx(&mut tx, self.merchant, &[who], &self.psps()).await.unwrap();
         let posting = builder("settlement")
             .debit(Account::PspBalance(self.psp), euro(1))
             .credit(Account::PspReceivable(self.psp), euro(1));
@@ -130,6 +131,55 @@ async fn what_settles_pays_the_debt_first_and_the_rest_is_available(pool: PgPool
     assert_eq!(shop.wallet("s-1").await, [wallet(0, 70, 0, 0)]);
 }
 
+impl Shop {
+    /// What a refund does: lock, read what is there, hold; `pending` of it from what is not settled.
+    async fn hold(&self, name: &str, minor: i64, pending: i64) {
+        let who = (seller(name), Currency::EUR);
+        let mut tx = self.pool.begin().await.unwrap();
+        let mut purses =
+            lock_in_tx(&mut tx, self.merchant, std::slice::from_ref(&who), &self.psps()).await.unwrap();
+        let purse = purses.get_mut(&who).unwrap();
+        let posting = hold(builder("refund_reserve"), &who.0, euro(minor), pending, purse);
+        post_in_tx(&mut tx, self.merchant, &[posting.build().unwrap()]).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    /// What a refund that failed does.
+    async fn give_back(&self, name: &str, minor: i64) {
+        let who = (seller(name), Currency::EUR);
+        let mut tx = self.pool.begin().await.unwrap();
+        let mut purses =
+            lock_in_tx(&mut tx, self.merchant, std::slice::from_ref(&who), &self.psps()).await.unwrap();
+        let posting = builder("refund_return").debit(Account::SellerHeld(who.0.clone()), euro(minor));
+        let posting = give(posting, &who.0, euro(minor), purses.get_mut(&who).unwrap());
+        post_in_tx(&mut tx, self.merchant, &[posting.build().unwrap()]).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn what_is_held_comes_from_pending_then_available_and_the_rest_is_debt(pool: PgPool) {
+    let shop = Shop::new(pool);
+    shop.capture(&[split("s-1", 100, 0)], Currency::EUR).await;
+    shop.settle("s-1", 60).await;
+    assert_eq!(shop.wallet("s-1").await, [wallet(40, 60, 0, 0)]);
+    shop.hold("s-1", 30, 10).await;
+    assert_eq!(shop.wallet("s-1").await, [wallet(30, 40, 30, 0)]);
+    shop.hold("s-1", 55, 0).await;
+    assert_eq!(shop.wallet("s-1").await, [wallet(30, 0, 85, 15)], "available never falls below zero");
+    shop.give_back("s-1", 55).await;
+    assert_eq!(shop.wallet("s-1").await, [wallet(30, 40, 30, 0)], "the debt first");
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn two_holds_at_once_spend_what_is_available_once(pool: PgPool) {
+    let shop = Shop::new(pool);
+    shop.capture(&[split("s-1", 100, 0)], Currency::EUR).await;
+    shop.settle("s-1", 100).await;
+    tokio::join!(shop.hold("s-1", 60, 0), shop.hold("s-1", 60, 0));
+    assert_eq!(shop.wallet("s-1").await, [wallet(0, 0, 120, 20)]);
+}
+
 #[sqlx::test(migrator = "ledger::MIGRATOR")]
 async fn two_settlements_at_once_repay_a_debt_once(pool: PgPool) {
     let shop = Shop::new(pool);
@@ -155,7 +205,8 @@ async fn more_than_is_pending_never_becomes_available(pool: PgPool) {
     let shop = Shop::new(pool);
     shop.capture(&[split("s-1", 10, 0)], Currency::EUR).await;
     let mut tx = shop.pool.begin().await.unwrap();
-    let posting = settle(builder("settlement"), &seller("s-1"), euro(11), 0).build().unwrap();
+    let posting =
+        settle(builder("settlement"), &seller("s-1"), euro(11), &mut Purse::default()).build().unwrap();
     let error = post_in_tx(&mut tx, shop.merchant, &[posting]).await.unwrap_err();
     assert!(matches!(error, ledger::Error::BelowFloor(_)), "{error:?}");
     tx.rollback().await.unwrap();

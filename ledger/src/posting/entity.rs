@@ -107,6 +107,11 @@ impl Builder {
         self.add(account, amount, -1)
     }
 
+    /// The accounts that it moves so far.
+    pub fn accounts(&self) -> impl Iterator<Item = (Account, Currency)> {
+        self.legs.keys().cloned()
+    }
+
     fn add(mut self, account: Account, amount: Money, sign: i128) -> Self {
         if amount.minor < 0 {
             self.negative.get_or_insert(amount);

@@ -20,10 +20,12 @@ pub enum Check {
     Floors,
     Bounds,
     Splits,
+    Sums,
     Versions,
     Path,
     OperationAgrees,
     CapturePosted,
+    RefundPosted,
     PostedOnce,
     SettlementMoved,
     WebhookAgrees,
@@ -66,7 +68,7 @@ enum Scope {
 
 impl Check {
     /// All of them.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 46] = [
         Self::OneLivePayment,
         Self::ChargedOnce,
         Self::AskedOnce,
@@ -82,10 +84,12 @@ impl Check {
         Self::Floors,
         Self::Bounds,
         Self::Splits,
+        Self::Sums,
         Self::Versions,
         Self::Path,
         Self::OperationAgrees,
         Self::CapturePosted,
+        Self::RefundPosted,
         Self::PostedOnce,
         Self::SettlementMoved,
         Self::WebhookAgrees,
@@ -144,9 +148,9 @@ impl Check {
             Self::ZeroSum | Self::Legs | Self::EntryCurrency => "I3",
             Self::Balances | Self::TrialBalance => "I4",
             Self::Floors => "I5",
-            Self::Bounds | Self::Splits => "I6",
+            Self::Bounds | Self::Splits | Self::Sums => "I6",
             Self::Versions | Self::Path | Self::OperationAgrees => "I7",
-            Self::CapturePosted | Self::PostedOnce | Self::SettlementMoved => "I8",
+            Self::CapturePosted | Self::RefundPosted | Self::PostedOnce | Self::SettlementMoved => "I8",
             Self::WebhookAgrees | Self::WebhookOnce => "I9",
             Self::PublishedInOrder | Self::EventIdOnce | Self::OutboxAge => "I10",
             Self::AcknowledgedSurvives => "I11",
@@ -165,7 +169,9 @@ impl Check {
     pub const fn unit(self) -> &'static str {
         match self {
             Self::OneLivePayment | Self::ChargedOnce => "orders",
-            Self::AskedOnce | Self::Bounds | Self::Splits | Self::Versions | Self::Path => "payments",
+            Self::AskedOnce | Self::Bounds | Self::Splits | Self::Sums | Self::Versions | Self::Path => {
+                "payments"
+            }
             Self::PspObjectOnce => "PSP objects",
             Self::SandboxChargedOnce | Self::OperationAgrees | Self::Fences | Self::OwnersWord => {
                 "operations"
@@ -178,7 +184,8 @@ impl Check {
             Self::Balances => "ledger accounts",
             Self::TrialBalance => "currencies",
             Self::Floors => "wallet accounts",
-            Self::CapturePosted => "captured payments",
+            Self::CapturePosted => "captures",
+            Self::RefundPosted => "refunds",
             Self::PostedOnce => "postings",
             Self::SettlementMoved | Self::Bookings => "settlement bookings",
             Self::WebhookAgrees => "applied webhooks",
@@ -210,7 +217,9 @@ impl Check {
                 "A payment is asked for once: one authorize operation, of its amount and currency."
             }
             Self::PspObjectOnce => "A PSP's object belongs to one operation of a kind.",
-            Self::SandboxChargedOnce => "The PSP charged each operation at most once, by its own log.",
+            Self::SandboxChargedOnce => {
+                "The PSP charged or refunded each operation at most once, by its own log."
+            }
             Self::AnswerStored => "An operation that has ended has its final answer stored.",
             Self::AnswerTrue => "A stored answer tells what its payment is or was.",
             Self::ZeroSum => "A ledger transaction sums to zero in each currency.",
@@ -220,16 +229,18 @@ impl Check {
             Self::TrialBalance => "The balances of a currency sum to zero.",
             Self::Floors => "No part of a seller's wallet is below zero.",
             Self::Bounds => "0 <= refunded and reserved <= captured <= authorized <= amount.",
-            Self::Splits => "A payment's splits sum to it: amounts, captured and refunded.",
+            Self::Splits => "A payment's splits sum to it: amounts, captured, refunded and reserved.",
+            Self::Sums => "A payment counts what its operations did, and these what falls on its splits.",
             Self::Versions => "A payment's events are numbered 1 to its version, without a gap.",
             Self::Path => "A payment's events are a path of its state machine, from created to its status.",
             Self::OperationAgrees => "An operation and its payment tell the same story.",
             Self::CapturePosted => {
-                "A captured payment has exactly its capture in the ledger, and no other has one."
+                "A capture that succeeded is in the ledger exactly as it falls on the splits, and no other is."
             }
+            Self::RefundPosted => "A refund holds what it takes, and its end posts exactly what it came to.",
             Self::PostedOnce => "A source has at most one posting of a kind.",
             Self::SettlementMoved => {
-                "A settlement moved exactly the sellers' parts of the captures that it confirmed."
+                "A settlement moved exactly the sellers' parts of the captures that it confirmed, less what refunds had taken."
             }
             Self::WebhookAgrees => "An applied webhook says how its operation ended, or has a break.",
             Self::WebhookOnce => "An operation was ended by at most one webhook.",

@@ -87,6 +87,8 @@ enum Kind {
 struct Moved {
     /// How often the buyer was charged, or the money held.
     charges: u32,
+    /// How often it was given back.
+    refunds: u32,
     /// What was taken less what was given back; the last in another currency than the first makes it none.
     net: Option<Money>,
     /// Where the log first tells of it.
@@ -170,11 +172,13 @@ impl Log {
         };
         let moved = self.operations.entry(operation).or_insert(Moved {
             charges: 0,
+            refunds: 0,
             net: Some(Money::new(0, amount.currency)),
             first_seq: effect.seq,
             ours: false,
         });
         moved.charges += u32::from(matches!(effect.kind, Kind::Charge | Kind::Authorization));
+        moved.refunds += u32::from(matches!(effect.kind, Kind::Refund));
         moved.net = moved.net.and_then(|net| net.checked_add(amount).ok());
         Ok(())
     }
@@ -245,8 +249,13 @@ async fn compared(
     let of_nobody = Figure::Sum(unexplained.looked);
     unexplained.figures.push(("of_no_operation_of_ours".to_owned(), of_nobody));
     let mut charges = Found::default();
-    for (operation, moved) in log.operations.iter().filter(|(_, moved)| moved.charges > 0) {
-        charges.judge(moved.charges == 1, || format!("operation {operation}: {} times", moved.charges));
+    for (operation, moved) in &log.operations {
+        let Moved { charges: charged, refunds: refunded, .. } = *moved;
+        if charged > 0 || refunded > 0 {
+            charges.judge(charged <= 1 && refunded <= 1, || {
+                format!("operation {operation}: {} times", charged.max(refunded))
+            });
+        }
     }
     Ok((per_merchant, unexplained, charges))
 }
@@ -290,7 +299,7 @@ async fn explained_by_breaks(pool: &PgPool, merchant: MerchantId) -> Result<Vec<
     Ok(references)
 }
 
-/// An operation of ours, and what the ledger says that it moved.
+/// An operation of ours with what follows it, by the name that the PSP was told, and what the ledger says that they moved.
 struct Row {
     operation_id: OperationId,
     currency: String,
@@ -348,16 +357,22 @@ async fn compare_one(
          ), excepted as (
              select distinct operation_id from recon_break
              where merchant_id = $1 and state = 'open' and operation_id is not null
+         ), named as (
+             -- the PSP was told of a payment's authorisation, and of each refund
+             select o.*, case o.kind when 'refund' then o.operation_id else a.operation_id end as named_id
+             from operation o
+             join operation a on a.merchant_id = $1 and a.payment_id = o.payment_id and a.kind = 'authorize'
+             where o.merchant_id = $1
          )
-         select o.operation_id as "operation_id: OperationId", o.currency,
-                o.status in ('created', 'sending', 'requires_action', 'unknown', 'needs_review') as "open!",
-                x.operation_id is not null as "has_break!", coalesce(b.amount, 0) as "booked!"
-         from operation o
+         select o.named_id as "operation_id!: OperationId", o.currency,
+                bool_or(o.status in ('created', 'sending', 'requires_action', 'unknown', 'needs_review')) as "open!",
+                bool_or(x.operation_id is not null) as "has_break!", coalesce(sum(b.amount), 0)::bigint as "booked!"
+         from named o
          join psp_account a on a.merchant_id = $1 and a.psp_account_id = o.psp_account_id
          left join booked b on b.source_id = o.operation_id
          left join excepted x on x.operation_id = o.operation_id
-         where o.merchant_id = $1
-           and case when $2 then a.mode = 'test' else o.psp_account_id = any($3) end"#,
+         where case when $2 then a.mode = 'test' else o.psp_account_id = any($3) end
+         group by o.named_id, o.currency"#,
         merchant.as_uuid(),
         at_sandbox.is_empty(),
         at_sandbox,

@@ -211,12 +211,7 @@ impl Account {
             return if unfinished { Err(CliError::SecretUnchecked(Why::Absent)) } else { Ok(()) };
         };
         let account = psp::Account { api_secret: secret.clone(), ..account.account.clone() };
-        let inquiry = Inquiry {
-            operation_id: expected.operation_id,
-            amount: expected.amount,
-            capture: expected.capture,
-            reference: Some(&reference),
-        };
+        let inquiry = Inquiry { expected: &expected, reference: Some(&reference) };
         let connectors = Connectors::new(psp::Settings::default())?;
         match connectors.inquire(&account, &inquiry, Instant::now() + PATIENCE).await.outcome {
             Outcome::Unknown { why: Why::Absent, .. } => Err(CliError::SecretOfOtherAccount(reference)),

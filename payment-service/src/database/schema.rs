@@ -10,7 +10,8 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor, PgConnection, Postgres};
 use super::{DatabaseError, role};
 
 /// Rows of these never change: the ledger, and the evidence of what was sent to a PSP.
-pub(crate) const APPEND_ONLY: &[&str] = &["attempt", "ledger_account", "ledger_entry", "ledger_transaction"];
+pub(crate) const APPEND_ONLY: &[&str] =
+    &["attempt", "ledger_account", "ledger_entry", "ledger_transaction", "operation_split"];
 
 /// Rows of these never change, and go again only with a settlement file whose reading broke off, which a trigger holds.
 const WRITTEN_ONCE: &[&str] = &["settlement_line"];

@@ -7,6 +7,7 @@ mod batcher;
 mod resolve;
 mod work;
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,14 +18,13 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::idempotency::{Fingerprint, IdempotencyKey};
-use crate::merchant::PspAccount;
-use crate::operation::{self, By, Claim, Claimed, Finding, Recorded, Recording};
-use crate::payment::NewPayment;
-use crate::psp::{Authorize, Connectors, Outcome, Why};
+use crate::merchant::{Directory, PspAccount};
+use crate::operation::{self, Begun, By, Claim, Claimed, Finding, Follow, Followed, Recorded, Recording};
+use crate::psp::{Account, Aim, AmountRefused, Connectors, Errand, Expected, Outcome, Why};
 pub use batcher::Sizes;
 use batcher::{Batcher, Refused};
 pub use resolve::Outcome as ResolveOutcome;
-use work::{ClaimWork, RecordWork};
+use work::{ClaimWork, FollowWork, RecordWork};
 
 /// Times and bounds of the engine.
 #[derive(Debug, Clone)]
@@ -75,10 +75,10 @@ pub enum Answer {
         /// Whether it was stored by an earlier request.
         replayed: bool,
     },
-    /// The outcome is not known yet: the payment as it is now is the answer.
+    /// The outcome is not known yet: what was begun, as it is now, is the answer.
     Accepted {
-        /// The payment.
-        payment_id: PaymentId,
+        /// What was begun.
+        subject: Subject,
         /// Whether an earlier request made it.
         replayed: bool,
     },
@@ -86,6 +86,19 @@ pub enum Answer {
     InFlight,
     /// The key belongs to another request, which differs in this field.
     OtherRequest(&'static str),
+    /// The merchant has no such payment.
+    NoPayment,
+    /// The PSP cannot do exactly this amount.
+    AmountRefused(AmountRefused),
+}
+
+/// What a request has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// A payment.
+    Payment(PaymentId),
+    /// A capture, void or refund.
+    Operation(OperationId),
 }
 
 /// Why a request was not claimed (nothing was sent for it), or a finding not recorded.
@@ -130,6 +143,25 @@ pub struct Request {
     pub claim: Claim,
 }
 
+type Reply = oneshot::Sender<Result<Answer, PayError>>;
+
+/// Until when a claimed operation may be sent, and until when its caller waits.
+#[derive(Clone, Copy)]
+struct Times {
+    until: Instant,
+    patience: Instant,
+}
+
+/// A claimed operation on its way to the PSP.
+#[derive(Clone, Copy)]
+struct Sending<'a> {
+    merchant: MerchantId,
+    errand: &'a Errand,
+    fence: i64,
+    /// The client's.
+    key: &'a IdempotencyKey,
+}
+
 /// The engine of a process. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
@@ -139,6 +171,7 @@ struct Inner {
     connectors: Arc<Connectors>,
     settings: Settings,
     claims: Batcher<ClaimWork>,
+    follows: Batcher<FollowWork>,
     records: Batcher<RecordWork>,
     in_flight: Arc<Semaphore>,
     tasks: TaskTracker,
@@ -149,6 +182,7 @@ impl Engine {
     pub fn start(pool: PgPool, connectors: Arc<Connectors>, settings: Settings) -> Self {
         Self(Arc::new(Inner {
             claims: Batcher::start(ClaimWork { pool: pool.clone() }, settings.claims),
+            follows: Batcher::start(FollowWork { pool: pool.clone() }, settings.claims),
             records: Batcher::start(RecordWork { pool: pool.clone() }, settings.records),
             in_flight: Arc::new(Semaphore::new(settings.in_flight)),
             tasks: TaskTracker::new(),
@@ -168,10 +202,33 @@ impl Engine {
     /// # Errors
     /// When nothing was claimed, so far as is known.
     pub async fn pay(&self, request: Request) -> Result<Answer, PayError> {
+        self.detach(|engine, reply, permit| engine.work_on(request, reply, permit)).await
+    }
+
+    /// Takes a request for a capture, void or refund from claim to answer, likewise.
+    ///
+    /// # Errors
+    /// When nothing was claimed, so far as is known.
+    pub async fn follow(
+        &self,
+        directory: Arc<Directory>,
+        merchant: MerchantId,
+        follow: Follow,
+    ) -> Result<Answer, PayError> {
+        self.detach(|engine, reply, permit| async move {
+            engine.follow_up(&directory, merchant, follow, reply, permit).await;
+        })
+        .await
+    }
+
+    /// Runs `work` in a task of its own and waits for its reply.
+    async fn detach<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        work: impl FnOnce(Self, Reply, OwnedSemaphorePermit) -> F,
+    ) -> Result<Answer, PayError> {
         let permit = Arc::clone(&self.0.in_flight).try_acquire_owned().map_err(|_| PayError::Busy)?;
         let (reply, answer) = oneshot::channel();
-        let engine = self.clone();
-        self.0.tasks.spawn(async move { engine.work_on(request, reply, permit).await });
+        self.0.tasks.spawn(work(self.clone(), reply, permit));
         answer.await.unwrap_or(Err(PayError::Interrupted))
     }
 
@@ -204,35 +261,88 @@ impl Engine {
         Ok(self.0.records.submit(merchant, recording).await?)
     }
 
-    async fn work_on(
-        self,
-        request: Request,
-        reply: oneshot::Sender<Result<Answer, PayError>>,
-        permit: OwnedSemaphorePermit,
-    ) {
+    async fn work_on(self, request: Request, reply: Reply, permit: OwnedSemaphorePermit) {
         // counted from before the claim: by any clock the lease lasts longer than the deadline
-        let until = Instant::now() + self.0.settings.deadline;
-        let patience = Instant::now() + self.0.settings.patience;
+        let times = self.times();
         let merchant = request.merchant_id;
         let (operation_id, fence) = match self.claim(merchant, &request.claim).await {
             Ok(Claimed::Fresh { operation_id, fence }) => (operation_id, fence),
             Ok(claimed) => return drop(reply.send(Ok(answer_to(claimed)))),
             Err(error) => return drop(reply.send(Err(error))),
         };
-        let payment_id = request.claim.payment.payment_id;
-        let send = self.send(merchant, &request.account, &request.claim.payment, operation_id, fence, until);
-        tokio::pin!(send);
-        let answer = tokio::select! {
-            answer = &mut send => answer,
-            () = tokio::time::sleep_until(patience) => {
-                self.accept(merchant, &request.claim).await;
-                drop(reply.send(Ok(Answer::Accepted { payment_id, replayed: false })));
-                send.await;
-                return drop(permit);
-            }
+        let payment = &request.claim.payment;
+        let aim = Aim::Authorize { capture: payment.capture_method };
+        let errand = Errand {
+            expected: Expected { operation_id, amount: payment.amount, aim },
+            order_id: payment.order_id.clone(),
+            payment_method: payment.payment_method.clone(),
         };
-        drop(reply.send(Ok(answer.unwrap_or(Answer::Accepted { payment_id, replayed: false }))));
+        let sending = Sending { merchant, errand: &errand, fence, key: &request.claim.key };
+        let subject = Subject::Payment(payment.payment_id);
+        self.carry_out(&request.account.account, sending, times, subject, reply).await;
         drop(permit);
+    }
+
+    async fn follow_up(
+        self,
+        directory: &Directory,
+        merchant: MerchantId,
+        follow: Follow,
+        reply: Reply,
+        permit: OwnedSemaphorePermit,
+    ) {
+        let times = self.times();
+        let key = follow.key.clone();
+        let Begun { errand, fence, psp_account_id } = match self.0.follows.submit(merchant, follow).await {
+            Ok(Followed::Fresh(begun)) => *begun,
+            Ok(followed) => return drop(reply.send(Ok(answer_to_follow(followed)))),
+            Err(refused) => return drop(reply.send(Err(refused.into()))),
+        };
+        let subject = Subject::Operation(errand.expected.operation_id);
+        match directory.any_psp_account(merchant, psp_account_id).await {
+            Ok(account) => {
+                let sending = Sending { merchant, errand: &errand, fence, key: &key };
+                self.carry_out(&account.account, sending, times, subject, reply).await;
+            }
+            // it is claimed: when its lease is over it is taken up again
+            Err(error) => {
+                let operation_id = errand.expected.operation_id;
+                tracing::error!(%operation_id, error = &error as &dyn std::error::Error, "its PSP account cannot be used");
+                self.accept(merchant, &key).await;
+                drop(reply.send(Ok(Answer::Accepted { subject, replayed: false })));
+            }
+        }
+        drop(permit);
+    }
+
+    fn times(&self) -> Times {
+        let now = Instant::now();
+        Times { until: now + self.0.settings.deadline, patience: now + self.0.settings.patience }
+    }
+
+    /// Sends what was claimed, records what came of it, and answers; with 202 where that takes longer than a caller waits.
+    async fn carry_out(
+        &self,
+        account: &Account,
+        sending: Sending<'_>,
+        times: Times,
+        subject: Subject,
+        reply: Reply,
+    ) {
+        let (merchant, key) = (sending.merchant, sending.key);
+        let send = self.send(account, sending, times.until);
+        tokio::pin!(send);
+        tokio::select! {
+            answer = &mut send => {
+                let answer = answer.unwrap_or(Answer::Accepted { subject, replayed: false });
+                drop(reply.send(Ok(answer)));
+            }
+            () = tokio::time::sleep_until(times.patience) => {
+                self.accept(merchant, key).await;
+                drop(reply.send(Ok(Answer::Accepted { subject, replayed: false })));
+                send.await;
+            }
+        }
     }
 
     async fn claim(&self, merchant: MerchantId, claim: &Claim) -> Result<Claimed, PayError> {
@@ -247,26 +357,11 @@ impl Engine {
     }
 
     /// Calls the PSP and records its answer. None when there is no final answer yet.
-    async fn send(
-        &self,
-        merchant: MerchantId,
-        account: &PspAccount,
-        payment: &NewPayment,
-        operation_id: OperationId,
-        fence: i64,
-        until: Instant,
-    ) -> Option<Answer> {
-        let call = Authorize {
-            operation_id,
-            order_id: &payment.order_id,
-            amount: payment.amount,
-            payment_method: &payment.payment_method,
-            capture: payment.capture_method,
-            resent: false,
-        };
-        let exchange = self.0.connectors.authorize(&account.account, &call, until).await;
+    async fn send(&self, account: &Account, sending: Sending<'_>, until: Instant) -> Option<Answer> {
+        let Sending { merchant, errand, fence, .. } = sending;
+        let exchange = self.0.connectors.send(account, errand, false, until).await;
         let recording = Recording {
-            operation_id,
+            operation_id: errand.expected.operation_id,
             by: By::Owner { fence },
             finding: Finding::Answer(exchange.outcome),
             attempts: exchange.attempts,
@@ -310,8 +405,8 @@ impl Engine {
     }
 
     /// Notes that the caller was told 202, so that a repeat of its request is told the payment's state.
-    async fn accept(&self, merchant: MerchantId, claim: &Claim) {
-        if let Err(error) = crate::idempotency::accept(&self.0.pool, merchant, &claim.key).await {
+    async fn accept(&self, merchant: MerchantId, key: &IdempotencyKey) {
+        if let Err(error) = crate::idempotency::accept(&self.0.pool, merchant, key).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "a 202 was not noted; a repeat is told 409"
@@ -324,8 +419,23 @@ fn answer_to(claimed: Claimed) -> Answer {
     match claimed {
         Claimed::Replay { status, body } => Answer::Final { status, body, replayed: true },
         Claimed::OrderTaken { status, body } => Answer::Final { status, body, replayed: false },
-        Claimed::Accepted { payment_id } => Answer::Accepted { payment_id, replayed: true },
+        Claimed::Accepted { payment_id } => {
+            Answer::Accepted { subject: Subject::Payment(payment_id), replayed: true }
+        }
         Claimed::OtherRequest { field } => Answer::OtherRequest(field),
         Claimed::InFlight | Claimed::Fresh { .. } | Claimed::Again => Answer::InFlight,
+    }
+}
+
+fn answer_to_follow(followed: Followed) -> Answer {
+    match followed {
+        Followed::Answered { status, body, replayed } => Answer::Final { status, body, replayed },
+        Followed::Accepted { operation_id } => {
+            Answer::Accepted { subject: Subject::Operation(operation_id), replayed: true }
+        }
+        Followed::OtherRequest { field } => Answer::OtherRequest(field),
+        Followed::NoPayment => Answer::NoPayment,
+        Followed::AmountRefused(why) => Answer::AmountRefused(why),
+        Followed::InFlight | Followed::Fresh(_) => Answer::InFlight,
     }
 }

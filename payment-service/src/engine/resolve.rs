@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use super::{Engine, Settings};
 use crate::merchant::Directory;
 use crate::operation::{self, By, Effect, Finding, OperationStatus, Recording, Taken};
-use crate::psp::{Account, Authorize, Exchange, Idempotency, Inquiry, Outcome as PspOutcome, Why};
+use crate::payment::PaymentStatus;
+use crate::psp::{Account, Aim, Exchange, Idempotency, Inquiry, Outcome as PspOutcome, Why};
 
 /// What a look at a merchant's due operations came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,10 +39,22 @@ enum Step {
     Cancel,
     /// Wait for a webhook or a settlement line.
     Wait,
+    /// It is long done: see whether the PSP still holds the money.
+    CheckHold,
+    /// It is long done, and holds nothing any more.
+    Forget,
 }
+
+/// How often the PSP is asked about money that it should have let go by now.
+const HOLD_POLL: Duration = Duration::from_secs(3600);
 
 fn next_step(taken: &Taken, idempotency: Idempotency, settings: &Settings) -> Step {
     let age = taken.now - taken.first_sent_at;
+    if taken.status == OperationStatus::Succeeded {
+        use PaymentStatus::{Authorized, PartiallyCaptured};
+        let holds = matches!(taken.payment_status, Authorized | PartiallyCaptured);
+        return if holds { Step::CheckHold } else { Step::Forget };
+    }
     if is_overdue(taken, settings.action_window) {
         return Step::Cancel;
     }
@@ -49,6 +62,8 @@ fn next_step(taken: &Taken, idempotency: Idempotency, settings: &Settings) -> St
         return Step::Inquire;
     }
     match idempotency {
+        // to let go what was let go changes nothing, whenever it is asked for
+        Idempotency::Native { .. } if matches!(taken.errand.expected.aim, Aim::Void { .. }) => Step::Resend,
         // the deadline is part of the window: the last byte may leave only then
         Idempotency::Native { window } if age + settings.deadline < window => Step::Resend,
         Idempotency::Native { .. } | Idempotency::Lookup => Step::Inquire,
@@ -80,7 +95,7 @@ impl Engine {
             let account = match directory.any_psp_account(merchant, taken.psp_account_id).await {
                 Ok(account) => account,
                 Err(error) => {
-                    let operation_id = taken.operation_id;
+                    let operation_id = taken.errand.expected.operation_id;
                     tracing::error!(%operation_id, error = &error as &dyn std::error::Error, "its PSP account cannot be used");
                     continue;
                 }
@@ -103,17 +118,23 @@ impl Engine {
         taken: &Taken,
         until: Instant,
     ) -> bool {
-        let step = next_step(taken, self.0.connectors.idempotency(account.psp), &self.0.settings);
+        let operation_id = taken.errand.expected.operation_id;
+        let step = next_step(taken, self.0.connectors.idempotency(account), &self.0.settings);
         let (outcome, attempts) = match step {
+            Step::Forget => {
+                self.look_again(merchant, taken, None).await;
+                return false;
+            }
             Step::Wait => (PspOutcome::Unknown { reference: None, why: Why::NoAnswer }, Vec::new()),
-            Step::Resend | Step::Inquire | Step::Cancel => {
+            Step::Resend | Step::Inquire | Step::Cancel | Step::CheckHold => {
                 let exchange = self.ask(account, taken, step, until).await;
                 (exchange.outcome, exchange.attempts)
             }
         };
+        let is_released = matches!(outcome, PspOutcome::Declined { .. });
         let finding = |outcome| finding_of(outcome, taken, &self.0.settings);
         let recording = Recording {
-            operation_id: taken.operation_id,
+            operation_id,
             by: By::Owner { fence: taken.fence },
             finding: finding(outcome),
             attempts,
@@ -121,32 +142,30 @@ impl Engine {
         };
         let recorded = self.record_surely(merchant, recording, until, finding).await;
         let effect = recorded.map(|recorded| recorded.effect);
+        if step == Step::CheckHold && !is_released {
+            self.look_again(merchant, taken, Some(HOLD_POLL)).await;
+        }
         if effect == Some(Effect::Now(OperationStatus::NeedsReview)) {
-            tracing::error!(operation_id = %taken.operation_id, payment_id = %taken.payment_id, "needs a person: nobody can tell what became of it");
+            tracing::error!(%operation_id, payment_id = %taken.payment_id, "needs a person: nobody can tell what became of it");
         } else {
-            tracing::info!(operation_id = %taken.operation_id, ?step, ?effect, "looked into an operation");
+            tracing::info!(%operation_id, ?step, ?effect, "looked into an operation");
         }
         matches!(effect, Some(Effect::Now(status)) if !status.is_open())
     }
 
+    async fn look_again(&self, merchant: MerchantId, taken: &Taken, after: Option<Duration>) {
+        let operation_id = taken.errand.expected.operation_id;
+        let noted = operation::look_again(&self.0.pool, merchant, operation_id, taken.fence, after).await;
+        if let Err(error) = noted {
+            tracing::warn!(%operation_id, error = &error as &dyn std::error::Error, "it is looked at again sooner than it need be");
+        }
+    }
+
     async fn ask(&self, account: &Account, taken: &Taken, step: Step, until: Instant) -> Exchange {
         if step == Step::Resend {
-            let call = Authorize {
-                operation_id: taken.operation_id,
-                order_id: &taken.order_id,
-                amount: taken.amount,
-                payment_method: &taken.payment_method,
-                capture: taken.capture_method,
-                resent: true,
-            };
-            return self.0.connectors.authorize(account, &call, until).await;
+            return self.0.connectors.send(account, &taken.errand, true, until).await;
         }
-        let call = Inquiry {
-            operation_id: taken.operation_id,
-            amount: taken.amount,
-            capture: taken.capture_method,
-            reference: taken.psp_reference.as_ref(),
-        };
+        let call = Inquiry { expected: &taken.errand.expected, reference: taken.psp_reference.as_ref() };
         match step {
             Step::Cancel => self.0.connectors.cancel(account, &call, until).await,
             _ => self.0.connectors.inquire(account, &call, until).await,
@@ -186,21 +205,26 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::psp::{CaptureMethod, PspReference};
+    use crate::psp::{CaptureMethod, Errand, Expected, PspReference};
 
     const SENT: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
     const NATIVE: Idempotency = Idempotency::Native { window: Duration::from_secs(23 * 3600) };
 
     fn taken(status: OperationStatus, age: Duration, reference: Option<&str>) -> Taken {
         Taken {
-            operation_id: OperationId::from_uuid(Uuid::nil()),
+            errand: Errand {
+                expected: Expected {
+                    operation_id: OperationId::from_uuid(Uuid::nil()),
+                    amount: Money::new(1, Currency::EUR),
+                    aim: Aim::Authorize { capture: CaptureMethod::Automatic },
+                },
+                order_id: "o-1".parse().unwrap(),
+                payment_method: "pm_1".to_owned(),
+            },
             fence: 2,
             payment_id: PaymentId::new(),
-            order_id: "o-1".parse().unwrap(),
+            payment_status: PaymentStatus::Processing,
             psp_account_id: PspAccountId::new(),
-            amount: Money::new(1, Currency::EUR),
-            payment_method: "pm_1".to_owned(),
-            capture_method: CaptureMethod::Automatic,
             psp_reference: reference.map(|text| PspReference::parse(text).unwrap()),
             status,
             takeovers: 1,

@@ -1,10 +1,12 @@
-//! The two transactions of a payment, as work for batchers.
+//! The transactions of a payment, as work for batchers.
 
 use money::MerchantId;
 use sqlx::PgPool;
 
 use super::batcher::Work;
-use crate::operation::{self, Claim, Claimed, Recorded, Recording, record_in_tx};
+use crate::operation::{
+    self, Claim, Claimed, Follow, Followed, Recorded, Recording, follow_in_tx, record_in_tx,
+};
 
 /// How often a transaction is run that lost a deadlock or its connection. Both kinds may be run again whatever became
 /// of the first commit: a claim finds its own row, a recording finds the operation ended.
@@ -32,6 +34,41 @@ impl Work for ClaimWork {
     fn worth_splitting(error: &operation::Error) -> bool {
         !error.is_transient() || error.is_of_a_row()
     }
+}
+
+pub(super) struct FollowWork {
+    pub pool: PgPool,
+}
+
+impl Work for FollowWork {
+    type Item = Follow;
+    type Output = Followed;
+    type Error = operation::Error;
+
+    async fn run(&self, merchant: MerchantId, items: &[Follow]) -> Result<Vec<Followed>, operation::Error> {
+        let mut tries = 1;
+        loop {
+            match follow_once(&self.pool, merchant, items).await {
+                Err(error) if error.is_transient() && tries < TRIES => tries += 1,
+                result => return result,
+            }
+        }
+    }
+
+    fn worth_splitting(error: &operation::Error) -> bool {
+        !error.is_transient() || error.is_of_a_row()
+    }
+}
+
+async fn follow_once(
+    pool: &PgPool,
+    merchant: MerchantId,
+    items: &[Follow],
+) -> Result<Vec<Followed>, operation::Error> {
+    let mut tx = pool.begin().await?;
+    let followed = follow_in_tx(&mut tx, merchant, items).await?;
+    tx.commit().await?;
+    Ok(followed)
 }
 
 pub(super) struct RecordWork {

@@ -67,6 +67,16 @@ codes! {
     IdempotencyKeyInFlight, "idempotency_key_in_flight", CONFLICT, "A request with this Idempotency-Key is in flight";
     /// Another request has taken the order.
     OrderHasLivePayment, "order_has_live_payment", CONFLICT, "The order already has a live payment";
+    /// The payment does not allow it where it stands.
+    PaymentStateConflict, "payment_state_conflict", CONFLICT, "The payment does not allow this where it stands";
+    /// A capture or void of the payment is under way.
+    OperationUnderWay, "operation_under_way", CONFLICT, "Another operation of the payment is under way";
+    /// More is to be captured than is held.
+    CaptureExceedsHold, "capture_exceeds_hold", CONFLICT, "More is to be captured than is held";
+    /// More is to be given back than was captured, and not given back or promised already.
+    RefundExceedsCaptured, "refund_exceeds_captured", CONFLICT, "More is to be refunded than is left of what was captured";
+    /// More is to be taken of a seller than its part of the payment.
+    SplitExceedsSeller, "split_exceeds_seller", CONFLICT, "A split is more than the seller's part of the payment";
     /// The body is larger than this endpoint reads.
     BodyTooLarge, "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
     /// The body is not declared to be what this endpoint reads.

@@ -80,6 +80,27 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for ApiJson<T> {
     }
 }
 
+/// A JSON body like [`ApiJson`], of which every field may be left out: no body at all is an empty object.
+#[derive(Debug, Clone, Copy)]
+pub struct OptionalJson<T>(pub T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for OptionalJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if request.headers().contains_key(header::CONTENT_TYPE) {
+            return ApiJson::from_request(request, state).await.map(|ApiJson(body)| Self(body));
+        }
+        match read_body(request, API_BODY_LIMIT).await?.as_slice() {
+            [] => parse_json(b"{}").map(Self),
+            _ => {
+                Err(Problem::new(Code::UnsupportedMediaType)
+                    .detail("expected Content-Type: application/json"))
+            }
+        }
+    }
+}
+
 /// Reads a body of at most `limit` bytes.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 //!
 //! Nothing in here decides about money, and nothing in here writes SQL.
 
+mod answer;
 pub mod auth;
 pub mod card_number;
 mod connection;
@@ -11,6 +12,7 @@ mod finance;
 pub mod health;
 pub mod idempotency_header;
 mod openapi;
+mod operations;
 mod page;
 mod payments;
 pub mod request_id;
@@ -74,6 +76,11 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(payments::create, payments::list))
         .routes(routes!(payments::get))
         .routes(routes!(payments::timeline))
+        .routes(routes!(operations::capture, operations::captures))
+        .routes(routes!(operations::void, operations::voids))
+        .routes(routes!(operations::refund, operations::refunds))
+        .routes(routes!(operations::list))
+        .routes(routes!(operations::get))
         .routes(routes!(finance::wallet))
         .routes(routes!(finance::wallet_entries))
         .routes(routes!(finance::accounts))

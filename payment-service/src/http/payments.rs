@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use money::{Currency, Money, OrderId, PaymentId, PspAccountId, SellerId};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -15,12 +14,13 @@ use utoipa::{IntoParams, ToSchema};
 use wallet::wallet::Split;
 
 use super::AppState;
+use super::answer::respond;
 use super::auth::{Auth, Payments};
 use super::error::{Code, Problem, ProblemDocument};
 use super::extract::{ApiJson, ApiPath, ApiQuery};
 use super::page::{Limit, NO_CURSOR, Page};
 use super::request_id;
-use crate::engine::{Answer, PayError, Request};
+use crate::engine::Request;
 use crate::idempotency::{Fingerprint, IdempotencyKey};
 use crate::merchant::PspAccount;
 use crate::operation::Claim;
@@ -41,7 +41,7 @@ const PARTS: &[&str; 9] = &[
 ];
 /// The seller that a payment without splits belongs to: the merchant itself.
 const SELF_SELLER: &str = "self";
-const MOST_SPLITS: usize = 50;
+pub(super) const MOST_SPLITS: usize = 50;
 const MOST_METADATA: usize = 50;
 const LONGEST_METADATA_KEY: usize = 40;
 const LONGEST_METADATA_VALUE: usize = 500;
@@ -65,7 +65,7 @@ pub struct CreatePayment {
     /// Where to charge it; may be left out by a merchant with one PSP account.
     #[serde(default)]
     psp_account_id: Option<PspAccountId>,
-    /// When the money is taken: `automatic`, at once.
+    /// When the money is taken: `automatic`, at once; `manual`, by captures that follow.
     #[serde(default)]
     #[schema(value_type = Option<CaptureWhen>)]
     capture: Option<String>,
@@ -99,6 +99,8 @@ fn metadata_schema() -> Object {
 enum CaptureWhen {
     /// At once.
     Automatic,
+    /// By captures that follow.
+    Manual,
 }
 
 /// A seller's part of a payment.
@@ -194,56 +196,6 @@ async fn prepare(
     Ok((account, payment))
 }
 
-async fn respond(state: &AppState, merchant: money::MerchantId, answer: Answer) -> Result<Response, Problem> {
-    match answer {
-        Answer::Final { status, body, replayed } => {
-            let status = StatusCode::from_u16(status).map_err(Problem::internal)?;
-            let kind = if status.is_success() { "application/json" } else { "application/problem+json" };
-            Ok(mark(
-                replayed,
-                (status, [(header::CONTENT_TYPE, HeaderValue::from_static(kind))], body).into_response(),
-            ))
-        }
-        Answer::Accepted { payment_id, replayed } => {
-            let view = payment::get(&state.pool, merchant, payment_id).await?;
-            let view = view.ok_or_else(|| Problem::internal("an accepted payment is not there"))?;
-            Ok(mark(replayed, (StatusCode::ACCEPTED, axum::Json(view)).into_response()))
-        }
-        Answer::InFlight => Err(Problem::new(Code::IdempotencyKeyInFlight)
-            .detail("the first request with this key is at work; repeat this one for its answer")
-            .retry_after(std::time::Duration::from_secs(1))),
-        Answer::OtherRequest(field) => Err(Problem::new(Code::IdempotencyKeyReused)
-            .field(field, "differs from the first request with this key")),
-    }
-}
-
-fn mark(replayed: bool, mut response: Response) -> Response {
-    if replayed {
-        response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
-    }
-    response
-}
-
-impl From<PayError> for Problem {
-    fn from(error: PayError) -> Self {
-        match error {
-            PayError::Busy => Self::new(Code::Unavailable)
-                .detail("nothing was done; repeat the request with the same key")
-                .retry_after(std::time::Duration::from_secs(1)),
-            PayError::Failed(source) if source.is_transient() => Self::new(Code::Unavailable)
-                .detail("repeat the request with the same key")
-                .retry_after(std::time::Duration::from_secs(1))
-                .caused_by(PayError::Failed(source)),
-            // it may have been claimed: the key finds out
-            PayError::Interrupted => Self::new(Code::Unavailable)
-                .detail("what became of it is not known; repeat the request with the same key")
-                .retry_after(std::time::Duration::from_secs(1))
-                .caused_by(PayError::Interrupted),
-            error @ PayError::Failed(_) => Self::internal(error),
-        }
-    }
-}
-
 fn fingerprint(body: &CreatePayment) -> Fingerprint {
     // maps keyed by strings, strings and numbers cannot fail to serialise
     let json = |value: serde_json::Result<Vec<u8>>| value.unwrap_or_default();
@@ -265,15 +217,15 @@ fn fingerprint(body: &CreatePayment) -> Fingerprint {
 }
 
 /// Collects what is wrong, so that the caller learns all of it at once.
-struct Check(Option<Problem>);
+pub(super) struct Check(pub(super) Option<Problem>);
 
 impl Check {
-    fn refuse(&mut self, field: impl Into<String>, expected: impl Into<String>) {
+    pub(super) fn refuse(&mut self, field: impl Into<String>, expected: impl Into<String>) {
         let problem = self.0.take().unwrap_or_else(|| Problem::new(Code::ValidationFailed));
         self.0 = Some(problem.field(field, expected));
     }
 
-    fn take<T, E: std::fmt::Display>(&mut self, field: &str, result: Result<T, E>) -> Option<T> {
+    pub(super) fn take<T, E: std::fmt::Display>(&mut self, field: &str, result: Result<T, E>) -> Option<T> {
         result.map_err(|error| self.refuse(field, error.to_string())).ok()
     }
 }
@@ -293,9 +245,8 @@ fn check(body: CreatePayment, account: &PspAccount) -> Result<NewPayment, Proble
     if !(1..=255).contains(&token.len()) || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         check.refuse("payment_method", "expected the PSP's token, 1 to 255 characters without spaces");
     }
-    if body.capture.as_deref().is_some_and(|capture| capture != "automatic") {
-        check.refuse("capture", "expected automatic");
-    }
+    let capture = body.capture.as_deref().map_or(Ok(CaptureMethod::Automatic), str::parse);
+    let capture = check.take("capture", capture).unwrap_or(CaptureMethod::Automatic);
     let splits = check_splits(&mut check, body.amount, body.splits);
     check_metadata(&mut check, &body.metadata);
     match (check.0, order_id, amount) {
@@ -305,7 +256,7 @@ fn check(body: CreatePayment, account: &PspAccount) -> Result<NewPayment, Proble
             amount,
             psp_account_id: account.psp_account_id,
             payment_method: body.payment_method,
-            capture_method: CaptureMethod::Automatic,
+            capture_method: capture,
             metadata: body.metadata,
             splits,
         }),
@@ -381,7 +332,7 @@ pub(super) async fn get(
     view.map(axum::Json).ok_or_else(unknown_payment)
 }
 
-fn unknown_payment() -> Problem {
+pub(super) fn unknown_payment() -> Problem {
     Problem::new(Code::NotFound).detail("there is no payment with this id")
 }
 

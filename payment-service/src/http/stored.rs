@@ -4,6 +4,7 @@ use money::PaymentId;
 
 use super::error::{Code, Problem};
 use super::request_id::RequestId;
+use crate::operation::OperationView;
 use crate::payment::PaymentView;
 
 /// The answer of a payment that is decided, or waits for its buyer. That a card was declined is an outcome, not an
@@ -23,5 +24,15 @@ pub fn order_taken(live: PaymentId, request_id: Option<&RequestId>) -> (u16, Str
     let problem = Problem::new(Code::OrderHasLivePayment)
         .detail("wait for that payment to end, or use it")
         .extension("payment_id", live.to_string());
+    (problem.status().as_u16(), problem.render(request_id))
+}
+
+/// The answer of a capture, void or refund that has ended. That the PSP refused it is an outcome, not an error.
+pub fn operation(operation: &OperationView) -> (u16, String) {
+    (201, serde_json::to_string(operation).unwrap_or_default())
+}
+
+/// The answer to a request that its payment does not allow as it is.
+pub fn refusal(problem: &Problem, request_id: Option<&RequestId>) -> (u16, String) {
     (problem.status().as_u16(), problem.render(request_id))
 }

@@ -7,22 +7,30 @@
 mod claim;
 mod claim_repo;
 mod decide;
+mod draw_repo;
+mod follow;
+mod kind;
 mod record;
 mod record_repo;
 mod repo;
 mod state;
+mod view;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use money::{MerchantId, Money, OperationId, OrderId, PaymentId, PspAccountId};
+use money::{MerchantId, OperationId, OrderId, PaymentId, PspAccountId};
 use sqlx::PgPool;
 use time::OffsetDateTime;
 
-use crate::psp::{CaptureMethod, Expected, PspReference};
+use crate::payment::PaymentStatus;
+use crate::psp::{Errand, Expected, PspReference};
 pub use claim::{Claim, Claimed, claim, claim_in_tx, earlier};
+pub use follow::{Begun, Follow, Followed, Want, WantedPart, follow_in_tx};
+pub use kind::OperationKind;
 pub use record::{By, Effect, Finding, Recorded, Recording, record_in_tx};
 pub use state::{IllegalTransition, OperationEvent, OperationStatus};
+pub use view::{InvalidCursor, OperationCursor, OperationFilter, OperationView, Standing};
 
 /// Why operations could not be claimed or recorded. The caller's transaction is to be rolled back.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +58,9 @@ pub enum Error {
     /// An operation that does not exist.
     #[error("operation {0} does not exist")]
     NotFound(OperationId),
+    /// A payment that was there and is not.
+    #[error("payment {0} is gone")]
+    PaymentLost(PaymentId),
 }
 
 impl Error {
@@ -83,22 +94,16 @@ impl Error {
 /// An operation that a worker has taken over.
 #[derive(Debug, Clone)]
 pub struct Taken {
-    /// Which one.
-    pub operation_id: OperationId,
+    /// What it is to do.
+    pub errand: Errand,
     /// The worker's fence.
     pub fence: i64,
     /// The payment it is for.
     pub payment_id: PaymentId,
-    /// That payment's order.
-    pub order_id: OrderId,
+    /// Where that stands.
+    pub payment_status: PaymentStatus,
     /// Where it is sent.
     pub psp_account_id: PspAccountId,
-    /// How much.
-    pub amount: Money,
-    /// The PSP's token of the buyer's means of payment.
-    pub payment_method: String,
-    /// Whether the PSP captures at once.
-    pub capture_method: CaptureMethod,
     /// What the PSP calls it, if it has told us.
     pub psp_reference: Option<PspReference>,
     /// Where it stands.
@@ -143,17 +148,45 @@ pub async fn nudge(pool: &PgPool, merchant: MerchantId, operation: OperationId) 
     repo::nudge(pool, merchant, operation).await
 }
 
-/// Which of the merchant's operations the PSP's object belongs to.
+/// Notes when a hold is looked at next; never, where there is nothing to look for any more. Changes nothing where somebody
+/// else has taken it over.
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn find_by_reference(
+pub async fn look_again(
     pool: &PgPool,
     merchant: MerchantId,
-    account: PspAccountId,
-    reference: &str,
-) -> Result<Option<OperationId>, sqlx::Error> {
-    repo::find_by_reference(pool, merchant, account, reference).await
+    operation: OperationId,
+    fence: i64,
+    after: Option<Duration>,
+) -> Result<(), sqlx::Error> {
+    repo::look_again(pool, merchant, operation, fence, after).await
+}
+
+/// A PSP's object, by what it names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// Whose account it is in.
+    pub psp_account_id: PspAccountId,
+    /// The operation of ours that it names.
+    pub operation_id: Option<OperationId>,
+    /// Its own name.
+    pub reference: PspReference,
+    /// Whether it is a refund; a payment otherwise.
+    pub is_refund: bool,
+}
+
+/// The operations that evidence about objects may be about, by the objects' places: the one that an object names or belongs
+/// to, and of a payment the capture or void that is under way.
+///
+/// # Errors
+/// When Postgres fails; for one of them, when its row is not understood.
+pub async fn concerned(
+    pool: &PgPool,
+    merchant: MerchantId,
+    named: &[Named],
+) -> Result<Vec<Vec<Result<Expected, Error>>>, sqlx::Error> {
+    repo::concerned(pool, merchant, named).await
 }
 
 /// What operations were to do, to measure evidence by. Those that the merchant does not have at that account are left out.
@@ -166,6 +199,31 @@ pub async fn expected(
     wanted: &[(PspAccountId, OperationId)],
 ) -> Result<HashMap<(PspAccountId, OperationId), Result<Expected, Error>>, sqlx::Error> {
     repo::expected(pool, merchant, wanted).await
+}
+
+/// The operation as its merchant sees it; none if the merchant has no such operation.
+///
+/// # Errors
+/// When Postgres fails, or its row is not understood.
+pub async fn get(
+    pool: &PgPool,
+    merchant: MerchantId,
+    operation: OperationId,
+) -> Result<Option<OperationView>, Error> {
+    repo::view(pool, merchant, operation).await
+}
+
+/// A payment's operations, oldest first.
+///
+/// # Errors
+/// When Postgres fails, or a row is not understood.
+pub async fn list(
+    pool: &PgPool,
+    merchant: MerchantId,
+    payment: PaymentId,
+    filter: &OperationFilter,
+) -> Result<Vec<OperationView>, Error> {
+    repo::list(pool, merchant, payment, filter).await
 }
 
 /// The last operation that ended at an account and has an object at the PSP: what it was to do, and that object.

@@ -1,14 +1,17 @@
 //! Recording: the one way in which an operation changes after its claim.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use money::{MerchantId, OperationId, PaymentId};
 use reconciliation::break_::{self, BreakKind, NewBreak};
 use sqlx::PgTransaction;
 
-use super::decide::{Change, Decision, Known, decide};
+use ledger::posting::Posting;
+use wallet::wallet::Purses;
+
+use super::decide::{Books, Change, Decision, GiveBack, Known, decide};
 use super::record_repo as repo;
-use super::{Error, OperationStatus};
+use super::{Error, OperationKind, OperationStatus, draw_repo};
 use crate::psp::{Attempt, Outcome};
 
 /// Who says so.
@@ -70,10 +73,10 @@ pub enum Effect {
     Superseded,
     /// It said nothing new.
     Stale,
-    /// It says that an operation was charged that had ended without: a break.
+    /// It says that an operation was done that had ended without: a break.
     LateSuccess,
-    /// It says that an operation was charged once more: a break.
-    SecondCharge,
+    /// It says that an operation was done once more: a break.
+    Twice,
 }
 
 /// A recording, what is known under the lock, and what was decided.
@@ -88,7 +91,7 @@ impl Decided<'_> {
     pub fn change(&self) -> Option<&Change> {
         match &self.decision {
             Decision::Change(change) => Some(change),
-            Decision::Superseded | Decision::Stale | Decision::LateSuccess | Decision::SecondCharge => None,
+            Decision::Superseded | Decision::Stale | Decision::LateSuccess | Decision::Twice => None,
         }
     }
 
@@ -99,7 +102,7 @@ impl Decided<'_> {
             Decision::Superseded => (Effect::Superseded, None),
             Decision::Stale => (Effect::Stale, None),
             Decision::LateSuccess => (Effect::LateSuccess, None),
-            Decision::SecondCharge => (Effect::SecondCharge, None),
+            Decision::Twice => (Effect::Twice, None),
         };
         let is_final = |answer: &(u16, String)| answer.0 != 202;
         Recorded { effect, payment_id, answer: self.stored.filter(is_final).or(response.filter(is_final)) }
@@ -122,7 +125,7 @@ pub async fn record_in_tx(
     {
         let chosen: Vec<&Recording> = round.iter().map(|&index| &recordings[index]).collect();
         for (index, recorded) in round.iter().zip(record_round(tx, merchant, &chosen).await?) {
-            results[*index] = Some(recorded);
+            results[*index] = recorded;
         }
     }
     Ok(results.into_iter().flatten().collect())
@@ -135,27 +138,31 @@ fn next_round(recordings: &[Recording], results: &[Option<Recorded>]) -> Vec<usi
     open.filter(|(_, (recording, _))| seen.insert(recording.operation_id)).map(|(index, _)| index).collect()
 }
 
-/// Money that the PSP took although it cannot be: never dropped, never a capture.
+/// Money that the PSP moved although it cannot be: never dropped, never booked as if it could.
 fn break_of(decided: &Decided<'_>) -> Option<NewBreak> {
-    let Finding::Answer(Outcome::Succeeded(charge)) = &decided.recording.finding else { return None };
+    let Finding::Answer(Outcome::Succeeded(success)) = &decided.recording.finding else { return None };
     let (known, payment) = (&decided.known, &decided.known.payment);
     let (kind, subject, detail) = match decided.decision {
         Decision::LateSuccess => (
             BreakKind::LateSuccess,
             known.operation_id.to_string(),
-            format!("the PSP charged an operation that had ended as {}", known.status.as_str()),
+            format!("the PSP did what had ended as {}: {}", known.status.as_str(), known.kind.as_str()),
         ),
-        Decision::SecondCharge => (
-            BreakKind::CapturedTwice,
-            charge.reference.to_string(),
-            "the PSP charged an operation once more".to_owned(),
+        Decision::Twice => (
+            if known.kind == OperationKind::Refund {
+                BreakKind::RefundedTwice
+            } else {
+                BreakKind::CapturedTwice
+            },
+            success.reference.to_string(),
+            format!("the PSP did once more what it had done: {}", known.kind.as_str()),
         ),
         Decision::Superseded | Decision::Stale | Decision::Change(_) => return None,
     };
     Some(NewBreak {
         expected: Some(0),
-        found: Some(charge.amount),
-        psp_reference: Some(charge.reference.to_string()),
+        found: Some(success.amount),
+        psp_reference: Some(success.reference.to_string()),
         operation_id: Some(known.operation_id),
         payment_id: Some(payment.payment_id),
         order_id: Some(payment.order_id.clone()),
@@ -164,23 +171,100 @@ fn break_of(decided: &Decided<'_>) -> Option<NewBreak> {
     })
 }
 
+/// Records the first of each payment, and answers those; the rest are for a round of their own, on what this one makes.
 async fn record_round(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
     recordings: &[&Recording],
-) -> Result<Vec<Recorded>, Error> {
+) -> Result<Vec<Option<Recorded>>, Error> {
     let operations: Vec<OperationId> = recordings.iter().map(|recording| recording.operation_id).collect();
     let mut rows = repo::lock_and_read(tx, merchant, &operations).await?;
-    let mut decided = Vec::with_capacity(recordings.len());
+    let mut payments = HashSet::new();
+    let mut chosen = Vec::with_capacity(recordings.len());
+    let mut is_chosen = Vec::with_capacity(recordings.len());
     for &recording in recordings {
         let (known, stored) =
             rows.remove(&recording.operation_id).ok_or(Error::NotFound(recording.operation_id))?;
+        is_chosen.push(payments.insert(known.payment.payment_id));
+        if is_chosen.last() == Some(&true) {
+            chosen.push((recording, known, stored));
+        }
+    }
+    repo::read_shares(tx, merchant, chosen.iter_mut().map(|(_, known, _)| known)).await?;
+    let mut decided = Vec::with_capacity(chosen.len());
+    for (recording, known, stored) in chosen {
         let decision = decide(&known, recording.by, &recording.finding)?;
         decided.push(Decided { recording, known, decision, stored });
     }
-    let postings: Vec<_> = decided.iter().filter_map(|decided| decided.change()?.posting.clone()).collect();
-    ledger::posting::post_in_tx(tx, merchant, &postings).await?;
+    post(tx, merchant, &mut decided).await?;
     break_::open_all_in_tx(tx, merchant, &decided.iter().filter_map(break_of).collect::<Vec<_>>()).await?;
     repo::write(tx, merchant, &decided).await?;
-    Ok(decided.into_iter().map(Decided::recorded).collect())
+    let mut recorded = decided.into_iter().map(Decided::recorded);
+    Ok(is_chosen.into_iter().map(|chosen| if chosen { recorded.next() } else { None }).collect())
+}
+
+/// Posts the books of what was decided.
+async fn post(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    decided: &mut [Decided<'_>],
+) -> Result<(), Error> {
+    let (mut postings, mut returns) = (Vec::new(), Vec::new());
+    for Decided { known, decision, .. } in decided {
+        let Decision::Change(change) = decision else { continue };
+        match change.books.take() {
+            Some(Books::Ready(posting)) => postings.push(posting),
+            Some(Books::GiveBack(give_back)) => returns.push((known.operation_id, give_back)),
+            None => {}
+        }
+    }
+    if !returns.is_empty() {
+        postings.extend(give_back(tx, merchant, returns, &postings).await?);
+    }
+    ledger::posting::post_in_tx(tx, merchant, &postings).await?;
+    Ok(())
+}
+
+/// The postings of refunds that did not reach their buyers. What was taken of a capture that is not settled yet goes back
+/// there; everything else to the seller, debt first.
+async fn give_back(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    returns: Vec<(OperationId, GiveBack)>,
+    others: &[Posting],
+) -> Result<Vec<Posting>, Error> {
+    let sellers: BTreeSet<_> = returns
+        .iter()
+        .flat_map(|(_, give_back)| &give_back.parts)
+        .map(|(_, seller, amount)| (seller.clone(), amount.currency))
+        .collect();
+    let sellers: Vec<_> = sellers.into_iter().collect();
+    // everything that this transaction posts to is locked here, in one go
+    let others: BTreeSet<_> = others
+        .iter()
+        .flat_map(Posting::accounts)
+        .map(|(account, currency)| (account.clone(), currency))
+        .chain(returns.iter().flat_map(|(_, give_back)| give_back.posting.accounts()))
+        .collect();
+    let others: Vec<_> = others.into_iter().collect();
+    let mut purses: Purses = wallet::wallet::lock_in_tx(tx, merchant, &sellers, &others).await?;
+    let refunds: Vec<OperationId> = returns.iter().map(|(refund, _)| *refund).collect();
+    let unsettled = draw_repo::take_back(tx, merchant, &refunds).await?;
+    let mut postings = Vec::with_capacity(returns.len());
+    for (refund, GiveBack { mut posting, parts }) in returns {
+        for (split_no, seller, amount) in parts {
+            let pending = unsettled.get(&(refund, split_no)).copied().unwrap_or_default().min(amount.minor);
+            let part = |minor| money::Money::new(minor, amount.currency);
+            posting = posting.credit(ledger::account::Account::SellerPending(seller.clone()), part(pending));
+            let purse = purses.entry((seller.clone(), amount.currency)).or_default();
+            posting = wallet::wallet::give(posting, &seller, part(amount.minor - pending), purse);
+        }
+        match posting.build() {
+            Ok(posting) => postings.push(posting),
+            // all of it was the platform's, and nothing had been held
+            Err(ledger::posting::PostingError::Empty) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(postings)
 }

@@ -13,9 +13,9 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 use wallet::wallet::Split;
 
-use super::decide::Known;
+use super::decide::{Known, Share, SplitSums};
 use super::record::{By, Decided};
-use super::{Error, OperationStatus};
+use super::{Error, OperationKind, OperationStatus};
 use crate::payment::{Failure, NextAction, PaymentStatus, PaymentView, SplitView};
 use crate::psp::CaptureMethod;
 
@@ -38,10 +38,12 @@ pub(super) async fn lock_and_read(
              ) o
              order by o.payment_id, o.operation_id
          )
-         select t.operation_id as "operation_id: OperationId", o.idempotency_key, o.status as operation_status, o.fence,
+         select t.operation_id as "operation_id: OperationId", o.kind, o.idempotency_key, o.status as operation_status, o.fence,
+                o.amount as operation_amount, o.last_capture, o.created_at as operation_created_at,
                 o.takeovers, o.psp_reference, t.payment_id as "payment_id: PaymentId", p.order_id, p.ordinal, p.status, p.amount,
                 p.currency, p.capture_method, p.payment_method, p.psp_account_id as "psp_account_id: PspAccountId",
-                p.captured_amount, p.refunded_amount, p.metadata as "metadata: Json<BTreeMap<String, String>>",
+                p.authorized_amount, p.captured_amount, p.refund_reserved_amount, p.refunded_amount,
+                v.has_open_void as "has_open_void?", p.metadata as "metadata: Json<BTreeMap<String, String>>",
                 p.failure_code, p.failure_message, p.decline_code, p.next_action_url, p.version,
                 p.created_at, p.updated_at, k.response_status as "response_status?", k.response_body as "response_body?",
                 s.sellers as "sellers!", s.amounts as "amounts!", s.fees as "fees!", now() as "now!"
@@ -51,7 +53,8 @@ pub(super) async fn lock_and_read(
          ) p
          -- each names the one before, so that they are locked in this order
          cross join lateral (
-             select status, fence, takeovers, psp_reference, idempotency_key from operation
+             select kind, status, fence, amount, last_capture, takeovers, psp_reference, idempotency_key, created_at
+             from operation
              where merchant_id = $1 and operation_id = t.operation_id and payment_id = p.payment_id
              for no key update
          ) o
@@ -60,6 +63,13 @@ pub(super) async fn lock_and_read(
              where merchant_id = $1 and idempotency_key = o.idempotency_key and payment_id = t.payment_id
              for no key update
          ) k on true
+         -- whoever claims a void holds the payment's lock
+         left join lateral (
+             select true as has_open_void from operation
+             where p.status in ('requires_action', 'authorized', 'partially_captured')
+               and merchant_id = $1 and payment_id = t.payment_id and kind = 'void'
+               and status in ('created', 'sending', 'unknown', 'needs_review') offset 0
+         ) v on true
          cross join lateral (
              select array_agg(seller_id order by split_no) as sellers, array_agg(amount order by split_no) as amounts,
                     array_agg(platform_fee order by split_no) as fees
@@ -87,7 +97,9 @@ pub(super) async fn lock_and_read(
                 .as_str(),
             payment_method: row.payment_method,
             psp_account_id: row.psp_account_id,
+            authorized_amount: row.authorized_amount,
             captured_amount: row.captured_amount,
+            refund_reserved_amount: row.refund_reserved_amount,
             refunded_amount: row.refunded_amount,
             splits: splits.iter().map(SplitView::from).collect(),
             metadata: row.metadata.0,
@@ -102,6 +114,11 @@ pub(super) async fn lock_and_read(
         };
         let known = Known {
             operation_id: row.operation_id,
+            kind: OperationKind::parse(&row.kind).ok_or(Error::UnknownWord("operation.kind"))?,
+            amount: row.operation_amount,
+            last_capture: row.last_capture,
+            created_at: row.operation_created_at,
+            has_open_void: row.has_open_void.unwrap_or_default(),
             status: OperationStatus::parse(&row.operation_status)
                 .ok_or(Error::UnknownWord("operation.status"))?,
             fence: row.fence,
@@ -111,6 +128,7 @@ pub(super) async fn lock_and_read(
             psp_reference: row.psp_reference,
             key: row.idempotency_key,
             splits,
+            shares: Vec::new(),
             now: row.now,
         };
         let stored =
@@ -118,6 +136,60 @@ pub(super) async fn lock_and_read(
         found.insert(row.operation_id, (known, stored));
     }
     Ok(found)
+}
+
+/// Reads how captures and refunds fall on their payments' splits, which are locked with the payments.
+pub(super) async fn read_shares<'a>(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    known: impl Iterator<Item = &'a mut Known>,
+) -> Result<(), Error> {
+    let mut known: HashMap<OperationId, &mut Known> = known
+        .filter(|known| matches!(known.kind, OperationKind::Capture | OperationKind::Refund))
+        .map(|known| (known.operation_id, known))
+        .collect();
+    if known.is_empty() {
+        return Ok(());
+    }
+    let (ids, payments): (Vec<Uuid>, Vec<Uuid>) = known
+        .values()
+        .map(|known| (known.operation_id.as_uuid(), known.payment.payment_id.as_uuid()))
+        .unzip();
+    let rows = sqlx::query!(
+        r#"select k.operation_id as "operation_id!: OperationId", x.split_no, x.amount, x.platform_fee, s.seller_id,
+                s.captured_amount, s.refunded_amount, s.refund_reserved_amount, s.refunded_fee
+         from unnest($2::uuid[], $3::uuid[]) as k (operation_id, payment_id)
+         cross join lateral (
+             select * from operation_split where merchant_id = $1 and operation_id = k.operation_id offset 0
+         ) x
+         cross join lateral (
+             select * from payment_split
+             where merchant_id = $1 and payment_id = k.payment_id and split_no = x.split_no offset 0
+         ) s
+         order by x.split_no"#,
+        merchant.as_uuid(),
+        &ids,
+        &payments,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    for row in rows {
+        let Some(known) = known.get_mut(&row.operation_id) else { continue };
+        known.shares.push(Share {
+            split_no: row.split_no,
+            seller: SellerId::try_from(row.seller_id)
+                .map_err(|_| Error::UnknownWord("payment_split.seller_id"))?,
+            amount: row.amount,
+            platform_fee: row.platform_fee,
+            sums: SplitSums {
+                captured: row.captured_amount,
+                refunded: row.refunded_amount,
+                reserved: row.refund_reserved_amount,
+                refunded_fee: row.refunded_fee,
+            },
+        });
+    }
+    Ok(())
 }
 
 fn splits(sellers: Vec<String>, amounts: &[i64], fees: &[i64]) -> Result<Vec<Split>, Error> {
@@ -142,6 +214,8 @@ struct Operations<'a> {
     statuses_before: Vec<&'static str>,
     statuses: Vec<&'static str>,
     reasons: Vec<Option<&'a str>>,
+    decline_codes: Vec<Option<&'a str>>,
+    messages: Vec<Option<&'a str>>,
     references: Vec<Option<&'a str>>,
     movements: Vec<Option<&'a str>>,
     due_in_ms: Vec<Option<i64>>,
@@ -156,12 +230,23 @@ struct Payments<'a> {
     lives: Vec<bool>,
     authorized: Vec<i64>,
     captured: Vec<i64>,
+    reserved: Vec<i64>,
+    refunded: Vec<i64>,
     failure_codes: Vec<Option<&'a str>>,
     failure_messages: Vec<Option<&'a str>>,
     decline_codes: Vec<Option<&'a str>>,
     next_actions: Vec<Option<&'a str>>,
-    captured_ids: Vec<Uuid>,
-    captured_splits: usize,
+}
+
+/// Columns of the splits that change.
+#[derive(Default)]
+struct Splits {
+    payments: Vec<Uuid>,
+    numbers: Vec<i16>,
+    captured: Vec<i64>,
+    refunded: Vec<i64>,
+    reserved: Vec<i64>,
+    refunded_fees: Vec<i64>,
 }
 
 /// Columns of the events.
@@ -203,6 +288,7 @@ struct Attempts<'a> {
 struct Columns<'a> {
     operations: Operations<'a>,
     payments: Payments<'a>,
+    splits: Splits,
     events: Events,
     responses: Responses<'a>,
     attempts: Attempts<'a>,
@@ -216,6 +302,7 @@ impl<'a> Columns<'a> {
             if item.change().is_some() {
                 columns.operations.add(item);
                 columns.payments.add(item);
+                columns.splits.add(item);
                 columns.events.add(item);
                 columns.responses.add(item);
             }
@@ -238,6 +325,9 @@ impl<'a> Operations<'a> {
         self.statuses_before.push(item.known.status.as_str());
         self.statuses.push(change.status.as_str());
         self.reasons.push(change.reason.as_deref());
+        let failure = change.failure.as_ref();
+        self.decline_codes.push(failure.and_then(|failure| failure.decline_code.as_deref()));
+        self.messages.push(failure.map(|failure| failure.message.as_str()));
         self.references.push(change.psp_reference.as_ref().map(|reference| reference.as_str()));
         self.movements.push(change.psp_movement.as_deref());
         self.due_in_ms.push(change.due_in.map(|wait| i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)));
@@ -256,17 +346,28 @@ impl<'a> Payments<'a> {
         self.versions_before.push(item.known.version);
         self.statuses.push(payment.status.as_str());
         self.lives.push(payment.status.is_live());
-        let authorized = matches!(payment.status, PaymentStatus::Authorized | PaymentStatus::Captured);
-        self.authorized.push(if authorized { payment.amount } else { 0 });
+        self.authorized.push(payment.authorized_amount);
         self.captured.push(payment.captured_amount);
+        self.reserved.push(payment.refund_reserved_amount);
+        self.refunded.push(payment.refunded_amount);
         let failure = payment.failure.as_ref();
         self.failure_codes.push(failure.map(|failure| failure.code.as_str()));
         self.failure_messages.push(failure.map(|failure| failure.message.as_str()));
         self.decline_codes.push(failure.and_then(|failure| failure.decline_code.as_deref()));
         self.next_actions.push(payment.next_action.as_ref().map(|action| action.redirect_url.as_str()));
-        if change.posting.is_some() {
-            self.captured_ids.push(payment.payment_id.as_uuid());
-            self.captured_splits += item.known.splits.len();
+    }
+}
+
+impl Splits {
+    fn add(&mut self, item: &Decided<'_>) {
+        let Some(change) = item.change() else { return };
+        for (number, sums) in &change.splits {
+            self.payments.push(item.known.payment.payment_id.as_uuid());
+            self.numbers.push(*number);
+            self.captured.push(sums.captured);
+            self.refunded.push(sums.refunded);
+            self.reserved.push(sums.reserved);
+            self.refunded_fees.push(sums.refunded_fee);
         }
     }
 }
@@ -318,18 +419,19 @@ pub(super) async fn write(
     merchant: MerchantId,
     decided: &[Decided<'_>],
 ) -> Result<(), Error> {
-    let Columns { operations, payments, events, responses, attempts } = Columns::of(decided);
+    let Columns { operations, payments, splits, events, responses, attempts } = Columns::of(decided);
     let changed = sqlx::query!(
         r#"with op as (
              update operation o
-             set status = n.status, fence = n.fence, reason = n.reason,
+             set status = n.status, fence = n.fence, reason = n.reason, decline_code = n.decline_code,
+                 failure_message = n.message,
                  psp_reference = coalesce(n.psp_reference, o.psp_reference),
                  psp_movement = coalesce(n.psp_movement, o.psp_movement),
                  due_at = now() + n.due_in_ms * interval '1 millisecond', lease_until = now(), updated_at = now()
              from unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
-                         $9::text[], $10::bigint[])
-                 as n (operation_id, fence_before, fence, status_before, status, reason, psp_reference, psp_movement,
-                       due_in_ms)
+                         $9::text[], $10::text[], $11::text[], $12::bigint[])
+                 as n (operation_id, fence_before, fence, status_before, status, reason, decline_code, message,
+                       psp_reference, psp_movement, due_in_ms)
              cross join lateral (
                  select ctid from operation
                  where merchant_id = $1 and operation_id = n.operation_id
@@ -340,12 +442,13 @@ pub(super) async fn write(
          ), pay as (
              update payment p
              set status = n.status, live = n.live, version = p.version + 1, authorized_amount = n.authorized,
-                 captured_amount = n.captured, failure_code = n.failure_code, failure_message = n.failure_message,
+                 captured_amount = n.captured, refund_reserved_amount = n.reserved, refunded_amount = n.refunded,
+                 failure_code = n.failure_code, failure_message = n.failure_message,
                  decline_code = n.decline_code, next_action_url = n.next_action_url, updated_at = now()
-             from unnest($11::uuid[], $12::int[], $13::text[], $14::bool[], $15::bigint[], $16::bigint[], $17::text[],
-                         $18::text[], $19::text[], $20::text[])
-                 as n (payment_id, version_before, status, live, authorized, captured, failure_code, failure_message,
-                       decline_code, next_action_url)
+             from unnest($13::uuid[], $14::int[], $15::text[], $16::bool[], $17::bigint[], $18::bigint[], $19::bigint[],
+                         $20::bigint[], $21::text[], $22::text[], $23::text[], $24::text[])
+                 as n (payment_id, version_before, status, live, authorized, captured, reserved, refunded, failure_code,
+                       failure_message, decline_code, next_action_url)
              cross join lateral (
                  select ctid from payment
                  where merchant_id = $1 and payment_id = n.payment_id and version = n.version_before offset 0
@@ -353,21 +456,25 @@ pub(super) async fn write(
              where p.ctid = locked.ctid
              returning 1
          ), split as (
-             update payment_split s set captured_amount = s.amount
-             from unnest($21::uuid[]) as c (payment_id)
+             update payment_split s
+             set captured_amount = n.captured, refunded_amount = n.refunded, refund_reserved_amount = n.reserved,
+                 refunded_fee = n.refunded_fee
+             from unnest($25::uuid[], $26::smallint[], $27::bigint[], $28::bigint[], $29::bigint[], $30::bigint[])
+                 as n (payment_id, split_no, captured, refunded, reserved, refunded_fee)
              cross join lateral (
-                 select ctid from payment_split where merchant_id = $1 and payment_id = c.payment_id offset 0
+                 select ctid from payment_split
+                 where merchant_id = $1 and payment_id = n.payment_id and split_no = n.split_no offset 0
              ) locked
              where s.ctid = locked.ctid
              returning 1
          ), event as (
              insert into payment_event (merchant_id, payment_id, version, event_id, type, data, recorded_at)
              select $1, e.payment_id, e.version, e.event_id, e.type, e.data, now()
-             from unnest($22::uuid[], $23::int[], $24::uuid[], $25::text[], $26::jsonb[])
+             from unnest($31::uuid[], $32::int[], $33::uuid[], $34::text[], $35::jsonb[])
                  as e (payment_id, version, event_id, type, data)
          ), response as (
              update idempotency_key k set response_status = r.status, response_body = r.body
-             from unnest($27::text[], $28::uuid[], $29::smallint[], $30::text[])
+             from unnest($36::text[], $37::uuid[], $38::smallint[], $39::text[])
                  as r (idempotency_key, payment_id, status, body)
              cross join lateral (
                  select ctid from idempotency_key
@@ -378,9 +485,9 @@ pub(super) async fn write(
          ), evidence as (
              insert into attempt (merchant_id, operation_id, attempt_id, fence, action, sent_at, answered_at, outcome,
                                   http_status, psp_request_id, psp_reference, detail)
-             select $1, a.* from unnest($31::uuid[], $32::uuid[], $33::bigint[], $34::text[], $35::timestamptz[],
-                                        $36::timestamptz[], $37::text[], $38::smallint[], $39::text[], $40::text[],
-                                        $41::text[]) as a
+             select $1, a.* from unnest($40::uuid[], $41::uuid[], $42::bigint[], $43::text[], $44::timestamptz[],
+                                        $45::timestamptz[], $46::text[], $47::smallint[], $48::text[], $49::text[],
+                                        $50::text[]) as a
              on conflict do nothing
          )
          select (select count(*) from op) as "operations!", (select count(*) from pay) as "payments!",
@@ -392,6 +499,8 @@ pub(super) async fn write(
         &operations.statuses_before as &[&str],
         &operations.statuses as &[&str],
         &operations.reasons as &[Option<&str>],
+        &operations.decline_codes as &[Option<&str>],
+        &operations.messages as &[Option<&str>],
         &operations.references as &[Option<&str>],
         &operations.movements as &[Option<&str>],
         &operations.due_in_ms as &[Option<i64>],
@@ -401,11 +510,18 @@ pub(super) async fn write(
         &payments.lives,
         &payments.authorized,
         &payments.captured,
+        &payments.reserved,
+        &payments.refunded,
         &payments.failure_codes as &[Option<&str>],
         &payments.failure_messages as &[Option<&str>],
         &payments.decline_codes as &[Option<&str>],
         &payments.next_actions as &[Option<&str>],
-        &payments.captured_ids,
+        &splits.payments,
+        &splits.numbers,
+        &splits.captured,
+        &splits.refunded,
+        &splits.reserved,
+        &splits.refunded_fees,
         &events.payments,
         &events.versions,
         &events.ids,
@@ -431,7 +547,33 @@ pub(super) async fn write(
     .await?;
     all_changed(operations.ids.len(), changed.operations)?;
     all_changed(payments.ids.len(), changed.payments)?;
-    all_changed(payments.captured_splits, changed.splits)
+    all_changed(splits.payments.len(), changed.splits)?;
+    end_waits(tx, merchant, decided).await
+}
+
+/// A payment that was voided while it waited for its buyer waits no longer: its authorisation has ended, whoever owns it.
+async fn end_waits(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    decided: &[Decided<'_>],
+) -> Result<(), Error> {
+    let ended = decided.iter().filter(|item| item.change().is_some_and(|change| change.ends_wait));
+    let payments: Vec<Uuid> = ended.map(|item| item.known.payment.payment_id.as_uuid()).collect();
+    if payments.is_empty() {
+        return Ok(());
+    }
+    let ended = sqlx::query!(
+        "update operation o set status = 'expired', fence = o.fence + 1, reason = 'voided', due_at = null,
+                                lease_until = now(), updated_at = now()
+         from unnest($2::uuid[]) as n (payment_id)
+         where o.merchant_id = $1 and o.payment_id = n.payment_id and o.kind = 'authorize'
+           and o.status = 'requires_action'",
+        merchant.as_uuid(),
+        &payments,
+    )
+    .execute(&mut **tx)
+    .await?;
+    all_changed(payments.len(), i64::try_from(ended.rows_affected()).unwrap_or_default())
 }
 
 fn all_changed(expected: usize, changed: i64) -> Result<(), Error> {

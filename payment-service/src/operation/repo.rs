@@ -2,11 +2,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use money::{MerchantId, Money, OperationId, OrderId, PaymentId, PspAccountId};
-use sqlx::PgPool;
+use sqlx::{PgExecutor, PgPool};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Error, OperationStatus, Taken};
-use crate::psp::{CaptureMethod, Expected, PspReference};
+use super::{Error, Named, OperationFilter, OperationKind, OperationStatus, OperationView, Standing, Taken};
+use crate::payment::{Failure, PaymentStatus, SplitView};
+use crate::psp::{Aim, CaptureMethod, Errand, Expected, PspReference};
 
 pub(super) async fn merchants_with_due(pool: &PgPool) -> Result<Vec<MerchantId>, sqlx::Error> {
     // one index probe per merchant, however many operations there are
@@ -20,6 +22,42 @@ pub(super) async fn merchants_with_due(pool: &PgPool) -> Result<Vec<MerchantId>,
     )
     .fetch_all(pool)
     .await
+}
+
+/// What of an operation's row says what it is to do.
+struct Purpose {
+    operation_id: OperationId,
+    kind: String,
+    amount: i64,
+    currency: String,
+    capture_method: String,
+    psp_target: Option<String>,
+    captured_before: Option<i64>,
+    last_capture: Option<bool>,
+}
+
+impl Purpose {
+    fn expected(self) -> Result<Expected, Error> {
+        let currency = self.currency.parse().map_err(|_| Error::UnknownWord("operation.currency"))?;
+        let kind = OperationKind::parse(&self.kind).ok_or(Error::UnknownWord("operation.kind"))?;
+        let capture = self.capture_method.parse::<CaptureMethod>();
+        let of = || {
+            let target = self.psp_target.as_deref().map(PspReference::parse);
+            target.and_then(Result::ok).ok_or(Error::UnknownWord("operation.psp_target"))
+        };
+        let captured_before = self.captured_before.unwrap_or_default();
+        let aim = match kind {
+            OperationKind::Authorize => {
+                Aim::Authorize { capture: capture.map_err(|_| Error::UnknownWord("payment.capture_method"))? }
+            }
+            OperationKind::Capture => {
+                Aim::Capture { of: of()?, captured_before, last: self.last_capture.unwrap_or(true) }
+            }
+            OperationKind::Void => Aim::Void { of: of()?, captured_before },
+            OperationKind::Refund => Aim::Refund { of: of()? },
+        };
+        Ok(Expected { operation_id: self.operation_id, amount: Money::new(self.amount, currency), aim })
+    }
 }
 
 pub(super) async fn take_due(
@@ -42,9 +80,11 @@ pub(super) async fn take_due(
              from due where o.ctid = due.ctid
              returning o.*
          )
-         select t.operation_id as "operation_id: OperationId", t.fence, t.payment_id as "payment_id: PaymentId",
+         select t.operation_id as "operation_id: OperationId", t.fence, t.payment_id as "payment_id: PaymentId", t.kind,
                 t.psp_account_id as "psp_account_id: PspAccountId", t.amount, t.currency, t.status, t.takeovers,
-                t.first_sent_at, p.updated_at as standing_since, t.psp_reference, p.order_id, p.payment_method, p.capture_method, now() as "now!"
+                t.psp_target, t.captured_before, t.last_capture, t.first_sent_at, t.psp_reference,
+                p.updated_at as standing_since, p.status as payment_status, p.order_id, p.payment_method,
+                p.capture_method, now() as "now!"
          from taken t
          cross join lateral (
              select * from payment where merchant_id = $1 and payment_id = t.payment_id offset 0
@@ -57,20 +97,28 @@ pub(super) async fn take_due(
     .await?;
     rows.into_iter()
         .map(|row| {
-            let currency = row.currency.parse().map_err(|_| Error::UnknownWord("operation.currency"))?;
-            Ok(Taken {
+            let purpose = Purpose {
                 operation_id: row.operation_id,
+                kind: row.kind,
+                amount: row.amount,
+                currency: row.currency,
+                capture_method: row.capture_method,
+                psp_target: row.psp_target,
+                captured_before: row.captured_before,
+                last_capture: row.last_capture,
+            };
+            Ok(Taken {
+                errand: Errand {
+                    expected: purpose.expected()?,
+                    order_id: OrderId::try_from(row.order_id)
+                        .map_err(|_| Error::UnknownWord("payment.order_id"))?,
+                    payment_method: row.payment_method,
+                },
                 fence: row.fence,
                 payment_id: row.payment_id,
-                order_id: OrderId::try_from(row.order_id)
-                    .map_err(|_| Error::UnknownWord("payment.order_id"))?,
+                payment_status: PaymentStatus::parse(&row.payment_status)
+                    .ok_or(Error::UnknownWord("payment.status"))?,
                 psp_account_id: row.psp_account_id,
-                amount: Money::new(row.amount, currency),
-                payment_method: row.payment_method,
-                capture_method: row
-                    .capture_method
-                    .parse::<CaptureMethod>()
-                    .map_err(|_| Error::UnknownWord("payment.capture_method"))?,
                 psp_reference: row
                     .psp_reference
                     .map(|text| PspReference::parse(&text))
@@ -84,6 +132,27 @@ pub(super) async fn take_due(
             })
         })
         .collect()
+}
+
+pub(super) async fn look_again(
+    pool: &PgPool,
+    merchant: MerchantId,
+    operation: OperationId,
+    fence: i64,
+    after: Option<Duration>,
+) -> Result<(), sqlx::Error> {
+    let after_ms = after.map(|after| i64::try_from(after.as_millis()).unwrap_or(i64::MAX));
+    sqlx::query!(
+        "update operation set due_at = now() + $4::bigint * interval '1 millisecond', lease_until = now()
+         where merchant_id = $1 and operation_id = $2 and fence = $3 and status = 'succeeded'",
+        merchant.as_uuid(),
+        operation.as_uuid(),
+        fence,
+        after_ms,
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
 }
 
 pub(super) async fn nudge(
@@ -104,21 +173,78 @@ pub(super) async fn nudge(
     Ok(())
 }
 
-pub(super) async fn find_by_reference(
+pub(super) async fn concerned(
     pool: &PgPool,
     merchant: MerchantId,
-    account: PspAccountId,
-    reference: &str,
-) -> Result<Option<OperationId>, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"select operation_id as "operation_id: OperationId" from operation
-         where merchant_id = $1 and psp_account_id = $2 and psp_reference = $3 and kind = 'authorize'"#,
+    named: &[Named],
+) -> Result<Vec<Vec<Result<Expected, Error>>>, sqlx::Error> {
+    let places: Vec<i64> = (0..).take(named.len()).collect();
+    let accounts: Vec<Uuid> = named.iter().map(|named| named.psp_account_id.as_uuid()).collect();
+    let ids: Vec<Option<Uuid>> =
+        named.iter().map(|named| named.operation_id.map(OperationId::as_uuid)).collect();
+    let references: Vec<&str> = named.iter().map(|named| named.reference.as_str()).collect();
+    let kinds: Vec<&str> =
+        named.iter().map(|named| if named.is_refund { "refund" } else { "authorize" }).collect();
+    // each by its primary key or the PSP's name of it, whatever the planner believes of a new table
+    let rows = sqlx::query!(
+        r#"with found as materialized (
+             select w.place, coalesce(by_id.operation_id, by_name.operation_id) as operation_id,
+                    coalesce(by_id.payment_id, by_name.payment_id) as payment_id, w.kind
+             from unnest($2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::text[])
+                 as w (place, psp_account_id, operation_id, reference, kind)
+             left join lateral (
+                 select operation_id, payment_id from operation
+                 where merchant_id = $1 and operation_id = w.operation_id and psp_account_id = w.psp_account_id offset 0
+             ) by_id on true
+             left join lateral (
+                 select operation_id, payment_id from operation
+                 where w.operation_id is null and merchant_id = $1 and psp_account_id = w.psp_account_id
+                   and psp_reference = w.reference and kind = w.kind offset 0
+             ) by_name on true
+         )
+         select f.place as "place!", o.operation_id as "operation_id!: OperationId", o.kind as "kind!", o.amount as "amount!",
+                o.currency as "currency!", o.psp_target, o.captured_before, o.last_capture,
+                p.capture_method as "capture_method!"
+         from found f
+         cross join lateral (
+             (select * from operation where merchant_id = $1 and operation_id = f.operation_id offset 0)
+             union all
+             (select * from operation
+              where merchant_id = $1 and payment_id = f.payment_id and f.kind = 'authorize' and kind in ('capture', 'void')
+                and status in ('created', 'sending', 'unknown', 'needs_review') offset 0)
+         ) o
+         cross join lateral (
+             select capture_method from payment where merchant_id = $1 and payment_id = f.payment_id offset 0
+         ) p
+         -- what is under way first: the authorisation is then told what it came to
+         order by f.place, o.kind desc"#,
         merchant.as_uuid(),
-        account.as_uuid(),
-        reference,
+        &places,
+        &accounts,
+        &ids as &[Option<Uuid>],
+        &references as &[&str],
+        &kinds as &[&str],
     )
-    .fetch_optional(pool)
-    .await
+    .fetch_all(pool)
+    .await?;
+    let mut concerned: Vec<Vec<Result<Expected, Error>>> = named.iter().map(|_| Vec::new()).collect();
+    for row in rows {
+        let purpose = Purpose {
+            operation_id: row.operation_id,
+            kind: row.kind,
+            amount: row.amount,
+            currency: row.currency,
+            capture_method: row.capture_method,
+            psp_target: row.psp_target,
+            captured_before: row.captured_before,
+            last_capture: row.last_capture,
+        };
+        let place = usize::try_from(row.place).unwrap_or_default();
+        if let Some(of_place) = concerned.get_mut(place) {
+            of_place.push(purpose.expected());
+        }
+    }
+    Ok(concerned)
 }
 
 pub(super) async fn expected(
@@ -131,10 +257,10 @@ pub(super) async fn expected(
     // each by its primary key, whatever the planner believes of a new table
     let rows = sqlx::query!(
         r#"select w.psp_account_id as "psp_account_id!: PspAccountId", w.operation_id as "operation_id!: OperationId",
-                o.amount, o.currency, p.capture_method
+                o.kind, o.amount, o.currency, o.psp_target, o.captured_before, o.last_capture, p.capture_method
          from unnest($2::uuid[], $3::uuid[]) as w (psp_account_id, operation_id)
          cross join lateral (
-             select payment_id, psp_account_id, amount, currency from operation
+             select * from operation
              where merchant_id = $1 and operation_id = w.operation_id offset 0
          ) o
          cross join lateral (
@@ -148,13 +274,17 @@ pub(super) async fn expected(
     .fetch_all(pool)
     .await?;
     let expected = rows.into_iter().map(|row| {
-        let operation_id = row.operation_id;
-        let currency = row.currency.parse().map_err(|_| Error::UnknownWord("operation.currency"));
-        let capture = row.capture_method.parse().map_err(|_| Error::UnknownWord("payment.capture_method"));
-        let expected = currency.and_then(|currency| {
-            Ok(Expected { operation_id, amount: Money::new(row.amount, currency), capture: capture? })
-        });
-        ((row.psp_account_id, operation_id), expected)
+        let purpose = Purpose {
+            operation_id: row.operation_id,
+            kind: row.kind,
+            amount: row.amount,
+            currency: row.currency,
+            capture_method: row.capture_method,
+            psp_target: row.psp_target,
+            captured_before: row.captured_before,
+            last_capture: row.last_capture,
+        };
+        ((row.psp_account_id, row.operation_id), purpose.expected())
     });
     Ok(expected.collect())
 }
@@ -170,7 +300,7 @@ pub(super) async fn last_ended(
                 p.capture_method
          from operation o join payment p on p.merchant_id = $1 and p.payment_id = o.payment_id
          where o.merchant_id = $1 and o.psp_account_id = $2 and o.psp_reference is not null and o.kind = 'authorize'
-           and o.status in ('succeeded', 'declined', 'expired')
+           and o.status in ('succeeded', 'declined', 'expired', 'reversed')
          order by p.payment_id desc limit 1"#,
         merchant.as_uuid(),
         account.as_uuid(),
@@ -180,10 +310,11 @@ pub(super) async fn last_ended(
     row.map(|row| {
         let currency = row.currency.parse().map_err(|_| Error::UnknownWord("operation.currency"))?;
         let capture = row.capture_method.parse().map_err(|_| Error::UnknownWord("payment.capture_method"))?;
+        let aim = Aim::Authorize { capture };
         let reference = PspReference::parse(&row.psp_reference)
             .map_err(|_| Error::UnknownWord("operation.psp_reference"))?;
         let amount = Money::new(row.amount, currency);
-        Ok((Expected { operation_id: row.operation_id, amount, capture }, reference))
+        Ok((Expected { operation_id: row.operation_id, amount, aim }, reference))
     })
     .transpose()
 }
@@ -196,11 +327,127 @@ pub(super) async fn has_unfinished(
     sqlx::query_scalar!(
         r#"select exists (
              select 1 from operation
-             where merchant_id = $1 and psp_account_id = $2 and (due_at is not null or status = 'needs_review')
+             where merchant_id = $1 and psp_account_id = $2 and (due_at is not null and status <> 'succeeded' or status = 'needs_review')
          ) as "any!""#,
         merchant.as_uuid(),
         account.as_uuid(),
     )
     .fetch_one(pool)
     .await
+}
+
+/// An operation's row as merchants see it, with how it falls on the splits.
+struct ViewRow {
+    operation_id: OperationId,
+    payment_id: PaymentId,
+    kind: String,
+    status: String,
+    amount: i64,
+    currency: String,
+    last_capture: Option<bool>,
+    reason: Option<String>,
+    decline_code: Option<String>,
+    failure_message: Option<String>,
+    created_at: OffsetDateTime,
+    updated_at: OffsetDateTime,
+    sellers: Vec<String>,
+    amounts: Vec<i64>,
+    fees: Vec<i64>,
+}
+
+impl ViewRow {
+    fn into_view(self) -> Result<OperationView, Error> {
+        let status = OperationStatus::parse(&self.status).ok_or(Error::UnknownWord("operation.status"))?;
+        let has_failed = matches!(
+            status,
+            OperationStatus::Declined | OperationStatus::Expired | OperationStatus::Reversed
+        );
+        let failure = |code| Failure {
+            code,
+            decline_code: self.decline_code,
+            message: self.failure_message.unwrap_or_default(),
+        };
+        let splits = self.sellers.into_iter().zip(self.amounts).zip(self.fees);
+        Ok(OperationView {
+            operation_id: self.operation_id,
+            payment_id: self.payment_id,
+            kind: OperationKind::parse(&self.kind).ok_or(Error::UnknownWord("operation.kind"))?,
+            status: Standing::from(status),
+            amount: self.amount,
+            currency: self.currency.parse().map_err(|_| Error::UnknownWord("operation.currency"))?,
+            last: self.last_capture,
+            splits: splits
+                .map(|((seller, amount), platform_fee)| SplitView { seller, amount, platform_fee })
+                .collect(),
+            failure: self.reason.filter(|_| has_failed).map(failure),
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+        })
+    }
+}
+
+pub(super) async fn view(
+    db: impl PgExecutor<'_>,
+    merchant: MerchantId,
+    operation: OperationId,
+) -> Result<Option<OperationView>, Error> {
+    let row = sqlx::query_as!(
+        ViewRow,
+        r#"select o.operation_id as "operation_id: OperationId", o.payment_id as "payment_id: PaymentId", o.kind, o.status,
+                o.amount, o.currency, o.last_capture, o.reason, o.decline_code, o.failure_message, o.created_at,
+                o.updated_at, coalesce(s.sellers, '{}') as "sellers!", coalesce(s.amounts, '{}') as "amounts!",
+                coalesce(s.fees, '{}') as "fees!"
+         from operation o
+         cross join lateral (
+             select array_agg(p.seller_id order by x.split_no) as sellers,
+                    array_agg(x.amount order by x.split_no) as amounts,
+                    array_agg(x.platform_fee order by x.split_no) as fees
+             from operation_split x
+             join payment_split p on p.merchant_id = $1 and p.payment_id = o.payment_id and p.split_no = x.split_no
+             where x.merchant_id = $1 and x.operation_id = o.operation_id
+         ) s
+         where o.merchant_id = $1 and o.operation_id = $2"#,
+        merchant.as_uuid(),
+        operation.as_uuid(),
+    )
+    .fetch_optional(db)
+    .await?;
+    row.map(ViewRow::into_view).transpose()
+}
+
+pub(super) async fn list(
+    pool: &PgPool,
+    merchant: MerchantId,
+    payment: PaymentId,
+    filter: &OperationFilter,
+) -> Result<Vec<OperationView>, Error> {
+    let rows = sqlx::query_as!(
+        ViewRow,
+        r#"select o.operation_id as "operation_id: OperationId", o.payment_id as "payment_id: PaymentId", o.kind, o.status,
+                o.amount, o.currency, o.last_capture, o.reason, o.decline_code, o.failure_message, o.created_at,
+                o.updated_at, coalesce(s.sellers, '{}') as "sellers!", coalesce(s.amounts, '{}') as "amounts!",
+                coalesce(s.fees, '{}') as "fees!"
+         from operation o
+         cross join lateral (
+             select array_agg(p.seller_id order by x.split_no) as sellers,
+                    array_agg(x.amount order by x.split_no) as amounts,
+                    array_agg(x.platform_fee order by x.split_no) as fees
+             from operation_split x
+             join payment_split p on p.merchant_id = $1 and p.payment_id = o.payment_id and p.split_no = x.split_no
+             where x.merchant_id = $1 and x.operation_id = o.operation_id
+         ) s
+         where o.merchant_id = $1 and o.payment_id = $2 and ($3::text is null or o.kind = $3)
+           and ($4::timestamptz is null or (o.created_at, o.operation_id) > ($4, $5::uuid))
+         order by o.created_at, o.operation_id
+         limit $6"#,
+        merchant.as_uuid(),
+        payment.as_uuid(),
+        filter.kind.map(OperationKind::as_str),
+        filter.after.map(|after| after.created_at),
+        filter.after.map(|after| after.operation_id.as_uuid()),
+        i64::from(filter.limit),
+    )
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter().map(ViewRow::into_view).collect()
 }

@@ -9,6 +9,7 @@ mod repo;
 use money::{EventId, OperationId};
 use serde_json::json;
 
+use crate::operation::OperationView;
 use crate::payment::{NewPayment, PaymentView};
 
 /// The type of a payment's first event.
@@ -64,4 +65,20 @@ pub fn changed(
             "reason": reason,
         }),
     }
+}
+
+/// The event of a capture, void or refund.
+pub fn of_operation(
+    kind: &'static str,
+    payment: &PaymentView,
+    operation: &OperationView,
+    reason: Option<&str>,
+) -> NewEvent {
+    let mut event = changed(kind, payment, operation.operation_id, reason);
+    if let Some(data) = event.data.as_object_mut() {
+        data.insert("refund_reserved_amount".to_owned(), payment.refund_reserved_amount.into());
+        data.insert("refunded_amount".to_owned(), payment.refunded_amount.into());
+        data.insert("operation".to_owned(), json!(operation));
+    }
+    event
 }

@@ -36,7 +36,9 @@ struct Row {
     capture_method: String,
     payment_method: String,
     psp_account_id: PspAccountId,
+    authorized_amount: i64,
     captured_amount: i64,
+    refund_reserved_amount: i64,
     refunded_amount: i64,
     metadata: Json<BTreeMap<String, String>>,
     failure_code: Option<String>,
@@ -69,7 +71,9 @@ impl Row {
                 .as_str(),
             payment_method: self.payment_method,
             psp_account_id: self.psp_account_id,
+            authorized_amount: self.authorized_amount,
             captured_amount: self.captured_amount,
+            refund_reserved_amount: self.refund_reserved_amount,
             refunded_amount: self.refunded_amount,
             splits: splits
                 .map(|((seller, amount), platform_fee)| SplitView { seller, amount, platform_fee })
@@ -96,7 +100,7 @@ pub(super) async fn get(
         Row,
         r#"select p.payment_id as "payment_id: PaymentId", p.order_id, p.ordinal, p.status, p.amount, p.currency,
                 p.capture_method, p.payment_method, p.psp_account_id as "psp_account_id: PspAccountId",
-                p.captured_amount, p.refunded_amount, p.metadata as "metadata: Json<BTreeMap<String, String>>",
+                p.authorized_amount, p.captured_amount, p.refund_reserved_amount, p.refunded_amount, p.metadata as "metadata: Json<BTreeMap<String, String>>",
                 p.failure_code, p.failure_message, p.decline_code, p.next_action_url, p.created_at, p.updated_at,
                 s.sellers as "sellers!", s.amounts as "amounts!", s.fees as "fees!"
          from payment p
@@ -123,7 +127,7 @@ pub(super) async fn list(
         Row,
         r#"select p.payment_id as "payment_id: PaymentId", p.order_id, p.ordinal, p.status, p.amount, p.currency,
                 p.capture_method, p.payment_method, p.psp_account_id as "psp_account_id: PspAccountId",
-                p.captured_amount, p.refunded_amount, p.metadata as "metadata: Json<BTreeMap<String, String>>",
+                p.authorized_amount, p.captured_amount, p.refund_reserved_amount, p.refunded_amount, p.metadata as "metadata: Json<BTreeMap<String, String>>",
                 p.failure_code, p.failure_message, p.decline_code, p.next_action_url, p.created_at, p.updated_at,
                 s.sellers as "sellers!", s.amounts as "amounts!", s.fees as "fees!"
          from payment p

@@ -27,31 +27,44 @@ pub enum PaymentStatus {
 /// What can happen to a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PaymentEvent {
-    /// The PSP has charged it.
+    /// The PSP has charged it, or all of it that will be.
     Captured,
+    /// The PSP has charged a part of it, and more is to come.
+    CapturedInPart,
     /// The PSP has reserved it.
     Authorized,
     /// The buyer has to act.
     ActionRequired,
     /// The PSP provably has not charged it and will not.
     Failed,
-    /// The buyer did not act in time, and the PSP has closed it.
+    /// The buyer did not act in time, or what was held was not captured in time, and the PSP has closed it.
     Expired,
+    /// It was let go before anything was charged.
+    Voided,
 }
 
 impl PaymentEvent {
     /// Every event.
-    pub const ALL: [Self; 5] =
-        [Self::Captured, Self::Authorized, Self::ActionRequired, Self::Failed, Self::Expired];
+    pub const ALL: [Self; 7] = [
+        Self::Captured,
+        Self::CapturedInPart,
+        Self::Authorized,
+        Self::ActionRequired,
+        Self::Failed,
+        Self::Expired,
+        Self::Voided,
+    ];
 
     /// The word for people.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Captured => "captured",
+            Self::CapturedInPart => "captured_in_part",
             Self::Authorized => "authorized",
             Self::ActionRequired => "action_required",
             Self::Failed => "failed",
             Self::Expired => "expired",
+            Self::Voided => "voided",
         }
     }
 }
@@ -115,20 +128,32 @@ impl PaymentStatus {
     pub const fn apply(self, event: PaymentEvent) -> Result<Self, IllegalTransition> {
         use PaymentEvent as E;
         match (self, event) {
-            (Self::Processing | Self::RequiresAction, E::Captured) => Ok(Self::Captured),
+            (
+                Self::Processing | Self::RequiresAction | Self::Authorized | Self::PartiallyCaptured,
+                E::Captured,
+            ) => Ok(Self::Captured),
+            (Self::Authorized | Self::PartiallyCaptured, E::CapturedInPart) => Ok(Self::PartiallyCaptured),
             (Self::Processing | Self::RequiresAction, E::Authorized) => Ok(Self::Authorized),
             (Self::Processing | Self::RequiresAction, E::ActionRequired) => Ok(Self::RequiresAction),
             (Self::Processing | Self::RequiresAction, E::Failed) => Ok(Self::Failed),
-            (Self::RequiresAction, E::Expired) => Ok(Self::Expired),
-            (Self::Processing, E::Expired)
+            (Self::RequiresAction | Self::Authorized, E::Expired) => Ok(Self::Expired),
+            (Self::RequiresAction | Self::Authorized, E::Voided) => Ok(Self::Voided),
+            (Self::Processing, E::CapturedInPart | E::Expired | E::Voided)
+            | (Self::RequiresAction, E::CapturedInPart)
+            | (Self::Authorized, E::Authorized | E::ActionRequired | E::Failed)
             | (
-                Self::Authorized
-                | Self::PartiallyCaptured
-                | Self::Captured
-                | Self::Voided
-                | Self::Failed
-                | Self::Expired,
-                E::Captured | E::Authorized | E::ActionRequired | E::Failed | E::Expired,
+                Self::PartiallyCaptured,
+                E::Authorized | E::ActionRequired | E::Failed | E::Expired | E::Voided,
+            )
+            | (
+                Self::Captured | Self::Voided | Self::Failed | Self::Expired,
+                E::Captured
+                | E::CapturedInPart
+                | E::Authorized
+                | E::ActionRequired
+                | E::Failed
+                | E::Expired
+                | E::Voided,
             ) => Err(IllegalTransition { from: self, event }),
         }
     }
@@ -139,20 +164,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_open_payment_moves() {
-        for status in PaymentStatus::ALL {
+    fn nothing_follows_an_end() {
+        use PaymentStatus::{Captured, Expired, Failed, Voided};
+        for status in [Captured, Voided, Failed, Expired] {
             for event in PaymentEvent::ALL {
-                let open = match event {
-                    PaymentEvent::Expired => status == PaymentStatus::RequiresAction,
-                    _ => matches!(status, PaymentStatus::Processing | PaymentStatus::RequiresAction),
-                };
-                assert_eq!(status.apply(event).is_ok(), open, "{status:?} {event:?}");
+                assert!(status.apply(event).is_err(), "{status:?} {event:?}");
             }
         }
     }
 
     #[test]
-    fn a_failure_frees_the_order_and_nothing_else_does_by_itself() {
+    fn what_was_charged_in_part_ends_as_captured_and_never_as_if_nothing_had_been() {
+        for event in PaymentEvent::ALL {
+            let reached = PaymentStatus::PartiallyCaptured.apply(event).ok();
+            let keeps = [None, Some(PaymentStatus::PartiallyCaptured), Some(PaymentStatus::Captured)];
+            assert!(keeps.contains(&reached), "{event:?}");
+        }
+    }
+
+    #[test]
+    fn an_order_is_free_again_when_nothing_was_charged() {
         let freed: Vec<_> = PaymentStatus::ALL.into_iter().filter(|status| !status.is_live()).collect();
         assert_eq!(freed, [PaymentStatus::Voided, PaymentStatus::Failed, PaymentStatus::Expired]);
     }

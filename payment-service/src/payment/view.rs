@@ -31,8 +31,12 @@ pub struct PaymentView {
     pub payment_method: String,
     /// Where it is charged.
     pub psp_account_id: PspAccountId,
+    /// What the PSP holds or has charged.
+    pub authorized_amount: i64,
     /// What the PSP has charged.
     pub captured_amount: i64,
+    /// What refunds under way will give back.
+    pub refund_reserved_amount: i64,
     /// What has been given back.
     pub refunded_amount: i64,
     /// Whose money it is.

@@ -41,7 +41,11 @@ pub struct Attempt {
 pub enum Action {
     /// Charge, or hold.
     Authorize,
-    /// Close an object that could still be paid.
+    /// Take what is held.
+    Capture,
+    /// Give back.
+    Refund,
+    /// Close an object that could still be paid, or let go what is held.
     Cancel,
     /// Show one object.
     Retrieve,
@@ -54,6 +58,8 @@ impl Action {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Authorize => "authorize",
+            Self::Capture => "capture",
+            Self::Refund => "refund",
             Self::Cancel => "cancel",
             Self::Retrieve => "retrieve",
             Self::Search => "search",
@@ -64,7 +70,7 @@ impl Action {
 /// What one try showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AttemptOutcome {
-    /// The money is charged or held.
+    /// It is done.
     Succeeded,
     /// It is not, and this object will not be.
     Declined,

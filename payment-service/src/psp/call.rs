@@ -1,6 +1,6 @@
 use std::str::FromStr;
 
-use money::{Money, OperationId, OrderId};
+use money::OrderId;
 
 use super::{Expected, PspReference};
 
@@ -40,46 +40,23 @@ impl FromStr for CaptureMethod {
     }
 }
 
-/// A charge to be made. All that goes to the PSP follows from these fields, so that the same intent always sends the
-/// same bytes.
-#[derive(Debug, Clone, Copy)]
-pub struct Authorize<'a> {
-    /// Our operation: the idempotency key and the reference at the PSP.
-    pub operation_id: OperationId,
+/// What an operation is to do at its PSP. All that is sent follows from it, so that the same intent always sends the same
+/// bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Errand {
+    /// Which operation, what it is to do, and how much.
+    pub expected: Expected,
     /// The merchant's name for the order, shown in the PSP's dashboard.
-    pub order_id: &'a OrderId,
-    /// How much.
-    pub amount: Money,
+    pub order_id: OrderId,
     /// The PSP's token for the buyer's means of payment.
-    pub payment_method: &'a str,
-    /// When the money is taken.
-    pub capture: CaptureMethod,
-    /// An earlier call for this operation may have reached the PSP (its owner died, or the outcome was unknown):
-    /// then this call never ends in [`Outcome::NotSent`](super::Outcome::NotSent).
-    pub resent: bool,
+    pub payment_method: String,
 }
 
 /// A question about an operation that was, or may have been, sent.
 #[derive(Debug, Clone, Copy)]
 pub struct Inquiry<'a> {
-    /// Our operation.
-    pub operation_id: OperationId,
-    /// How much it was to charge.
-    pub amount: Money,
-    /// When the money was to be taken.
-    pub capture: CaptureMethod,
-    /// The PSP's object, when we were told; without it the PSP is searched by our reference.
+    /// What it was to do.
+    pub expected: &'a Expected,
+    /// The PSP's object of the operation, when we were told; without it the PSP is searched by our reference.
     pub reference: Option<&'a PspReference>,
-}
-
-impl Authorize<'_> {
-    pub(super) const fn expected(&self) -> Expected {
-        Expected { operation_id: self.operation_id, amount: self.amount, capture: self.capture }
-    }
-}
-
-impl Inquiry<'_> {
-    pub(super) const fn expected(&self) -> Expected {
-        Expected { operation_id: self.operation_id, amount: self.amount, capture: self.capture }
-    }
 }

@@ -1,6 +1,6 @@
 use time::OffsetDateTime;
 
-use super::Evidence;
+use super::{Evidence, RefundEvidence};
 
 /// What a verified webhook says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub enum Subject {
     /// A payment, ours or somebody else's on the same account, as it was when the event was made. A stale event says
     /// what was true then: whatever it leaves open is asked of the PSP.
     Payment(Box<Evidence>),
+    /// A refund, likewise.
+    Refund(Box<RefundEvidence>),
     /// Something that we do not use yet.
     Other,
 }

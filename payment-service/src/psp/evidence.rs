@@ -1,6 +1,6 @@
 use money::{Money, OperationId};
 
-use super::{CaptureMethod, Charge, Decline, Outcome, PspReference, Why, decline};
+use super::{CaptureMethod, Decline, Outcome, PspReference, Success, Why, decline};
 
 /// What a PSP's object says about a charge, wherever it was shown: in an answer, a look-up or a webhook.
 ///
@@ -40,15 +40,72 @@ pub enum State {
     Canceled(Option<Decline>),
 }
 
+/// What a PSP's object says about a refund. A claim from outside, like [`Evidence`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefundEvidence {
+    /// The PSP's object of the refund.
+    pub reference: PspReference,
+    /// Our operation, if the object names one.
+    pub operation_id: Option<OperationId>,
+    /// The PSP's object of the payment, where it is named.
+    pub payment: Option<PspReference>,
+    /// How much it gives back; or why that is no amount of ours, in words.
+    pub amount: Result<Money, String>,
+    /// How far it is.
+    pub state: RefundState,
+}
+
+/// How far a refund is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RefundState {
+    /// The PSP has given the money back. It may come back days later all the same.
+    Succeeded,
+    /// The PSP has not decided.
+    Pending,
+    /// It did not reach the buyer, or was cancelled before; in the PSP's words.
+    Failed(Option<String>),
+}
+
 /// What an operation was to do: the measure of all evidence about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
     /// Our operation.
     pub operation_id: OperationId,
-    /// How much it was to charge.
+    /// How much it was to charge, take, let go or give back.
     pub amount: Money,
-    /// When the money was to be taken.
-    pub capture: CaptureMethod,
+    /// What it was to do.
+    pub aim: Aim,
+}
+
+/// What an operation is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Aim {
+    /// To charge a buyer, or to hold the money.
+    Authorize {
+        /// When the money is taken.
+        capture: CaptureMethod,
+    },
+    /// To take what is held.
+    Capture {
+        /// The PSP's object of the payment.
+        of: PspReference,
+        /// What was taken before, in minor units.
+        captured_before: i64,
+        /// Whether what is left after it is let go.
+        last: bool,
+    },
+    /// To let go what is held, or to end what waits for its buyer.
+    Void {
+        /// The PSP's object of the payment.
+        of: PspReference,
+        /// What was taken before, in minor units, and stays so.
+        captured_before: i64,
+    },
+    /// To give back.
+    Refund {
+        /// The PSP's object of the payment.
+        of: PspReference,
+    },
 }
 
 /// What a piece of evidence comes to.
@@ -68,13 +125,21 @@ pub enum Judgement {
 impl Evidence {
     /// What this comes to for an operation that was to do what is `expected`.
     pub fn judge(&self, expected: &Expected) -> Judgement {
-        if let Some(mismatch) = self.foreign(expected) {
-            // without the reference: the object is not this operation's, and may be another's
-            return Judgement::Said(Outcome::Unknown { reference: None, why: Why::Mismatch(mismatch) });
+        match &expected.aim {
+            Aim::Authorize { capture } => self.judge_charge(expected, *capture),
+            Aim::Capture { of, captured_before, .. } => self.judge_capture(expected, of, *captured_before),
+            Aim::Void { of, captured_before } => self.judge_void(expected, of, *captured_before),
+            Aim::Refund { .. } => mismatch("a payment instead of a refund".to_owned()),
+        }
+    }
+
+    fn judge_charge(&self, expected: &Expected, capture: CaptureMethod) -> Judgement {
+        if let Some(of_another) = foreign(self.operation_id, expected) {
+            return mismatch(of_another);
         }
         match &self.state {
-            State::Succeeded => self.judge_money(expected, true),
-            State::AwaitingCapture => self.judge_money(expected, false),
+            State::Succeeded => self.judge_money(expected, capture, true),
+            State::AwaitingCapture => self.judge_money(expected, capture, false),
             State::RequiresAction(redirect_url) => match self.amount_of(expected) {
                 Ok(_) => Judgement::Said(Outcome::RequiresAction {
                     reference: self.reference.clone(),
@@ -92,22 +157,90 @@ impl Evidence {
         }
     }
 
-    /// Whether the object is another operation's, in words.
-    fn foreign(&self, expected: &Expected) -> Option<String> {
-        match self.operation_id {
-            Some(id) if id == expected.operation_id => None,
-            Some(id) => Some(format!("operation {id} instead of {}", expected.operation_id)),
-            None => Some(format!("no operation instead of {}", expected.operation_id)),
+    /// What became of the taking of what the object holds.
+    fn judge_capture(&self, expected: &Expected, of: &PspReference, before: i64) -> Judgement {
+        let taken = match self.taken_since(expected, of, before) {
+            Ok(taken) => taken,
+            Err(why) => return self.unknown(why),
+        };
+        let is_taken = taken == expected.amount.minor;
+        match &self.state {
+            State::Succeeded | State::AwaitingCapture | State::Canceled(_) if is_taken => {
+                self.done(expected, true)
+            }
+            State::AwaitingCapture if taken == 0 => self.unknown(Why::NotDone),
+            // closed without it: nothing more can be taken
+            State::Succeeded | State::Canceled(_) if taken == 0 => self.declined(decline::RELEASED),
+            State::Succeeded | State::AwaitingCapture | State::Canceled(_) => {
+                self.unknown(Why::Mismatch(format!("captured {taken} instead of {}", expected.amount)))
+            }
+            State::Processing => self.unknown(Why::Processing),
+            State::RequiresAction(_) | State::Failed(_) | State::Open => {
+                self.unknown(Why::Mismatch("nothing is held".to_owned()))
+            }
         }
     }
 
+    /// What became of the letting go.
+    fn judge_void(&self, expected: &Expected, of: &PspReference, before: i64) -> Judgement {
+        let taken = match self.taken_since(expected, of, before) {
+            Ok(taken) => taken,
+            Err(why) => return self.unknown(why),
+        };
+        match &self.state {
+            State::Canceled(_) => self.done(expected, false),
+            State::Succeeded if taken == 0 && before > 0 => self.done(expected, false),
+            State::Succeeded => self.declined(decline::ALREADY_CAPTURED),
+            State::Processing => self.unknown(Why::Processing),
+            State::AwaitingCapture | State::RequiresAction(_) | State::Failed(_) | State::Open => {
+                self.unknown(Why::NotDone)
+            }
+        }
+    }
+
+    /// What the object has taken beyond `before`, in minor units.
+    fn taken_since(&self, expected: &Expected, of: &PspReference, before: i64) -> Result<i64, Why> {
+        if self.reference != *of {
+            return Err(Why::Mismatch(format!("{} instead of {of}", self.reference)));
+        }
+        match &self.received {
+            None => Ok(-before),
+            Some(Ok(received)) if received.currency == expected.amount.currency => {
+                Ok(received.minor - before)
+            }
+            Some(received) => {
+                Err(Why::Mismatch(format!("received {} instead of {}", shown(received), expected.amount)))
+            }
+        }
+    }
+
+    fn done(&self, expected: &Expected, captured: bool) -> Judgement {
+        Judgement::Said(Outcome::Succeeded(Success {
+            reference: self.reference.clone(),
+            movement: self.movement.clone(),
+            amount: expected.amount,
+            captured,
+        }))
+    }
+
+    fn declined(&self, code: &'static str) -> Judgement {
+        let message = match code {
+            decline::ALREADY_CAPTURED => "the payment was captured",
+            _ => "what was held is no longer held",
+        };
+        Judgement::Said(Outcome::Declined {
+            reference: Some(self.reference.clone()),
+            decline: Decline { code, decline_code: None, message: message.to_owned() },
+        })
+    }
+
     /// Money that is taken or held: exactly what was asked, and in the way that was asked.
-    fn judge_money(&self, expected: &Expected, captured: bool) -> Judgement {
+    fn judge_money(&self, expected: &Expected, capture: CaptureMethod, captured: bool) -> Judgement {
         let amount = match self.amount_of(expected) {
             Ok(amount) => amount,
             Err(mismatch) => return self.unknown(Why::Mismatch(mismatch)),
         };
-        if expected.capture == CaptureMethod::Automatic {
+        if capture == CaptureMethod::Automatic {
             if !captured {
                 return self.unknown(Why::Mismatch("held instead of captured".to_owned()));
             }
@@ -116,11 +249,12 @@ impl Evidence {
                 return self.unknown(Why::Mismatch(mismatch));
             }
         }
-        Judgement::Said(Outcome::Succeeded(Charge {
+        Judgement::Said(Outcome::Succeeded(Success {
             reference: self.reference.clone(),
             movement: self.movement.clone(),
             amount,
-            captured,
+            // what is held is taken by an operation of its own
+            captured: capture == CaptureMethod::Automatic,
         }))
     }
 
@@ -138,6 +272,57 @@ impl Evidence {
 
     fn unknown(&self, why: Why) -> Judgement {
         Judgement::Said(Outcome::Unknown { reference: Some(self.reference.clone()), why })
+    }
+}
+
+impl RefundEvidence {
+    /// What this comes to for an operation that was to do what is `expected`.
+    pub fn judge(&self, expected: &Expected) -> Judgement {
+        let Aim::Refund { of } = &expected.aim else {
+            return mismatch("a refund instead of a payment".to_owned());
+        };
+        if let Some(of_another) = foreign(self.operation_id, expected) {
+            return mismatch(of_another);
+        }
+        let unknown =
+            |why| Judgement::Said(Outcome::Unknown { reference: Some(self.reference.clone()), why });
+        if let Some(payment) = self.payment.as_ref().filter(|payment| *payment != of) {
+            return unknown(Why::Mismatch(format!("a refund of {payment} instead of {of}")));
+        }
+        if self.amount != Ok(expected.amount) {
+            return unknown(Why::Mismatch(format!("{} instead of {}", shown(&self.amount), expected.amount)));
+        }
+        match &self.state {
+            RefundState::Succeeded => Judgement::Said(Outcome::Succeeded(Success {
+                reference: self.reference.clone(),
+                movement: None,
+                amount: expected.amount,
+                captured: false,
+            })),
+            RefundState::Pending => unknown(Why::Processing),
+            RefundState::Failed(reason) => Judgement::Said(Outcome::Declined {
+                reference: Some(self.reference.clone()),
+                decline: Decline {
+                    code: decline::REFUND_FAILED,
+                    decline_code: reason.clone(),
+                    message: "the refund did not reach the buyer".to_owned(),
+                },
+            }),
+        }
+    }
+}
+
+/// Not what was asked about, so without a reference: the object may be another operation's.
+const fn mismatch(what: String) -> Judgement {
+    Judgement::Said(Outcome::Unknown { reference: None, why: Why::Mismatch(what) })
+}
+
+/// Whether an object that names `found` is another operation's, in words.
+fn foreign(found: Option<OperationId>, expected: &Expected) -> Option<String> {
+    match found {
+        Some(id) if id == expected.operation_id => None,
+        Some(id) => Some(format!("operation {id} instead of {}", expected.operation_id)),
+        None => Some(format!("no operation instead of {}", expected.operation_id)),
     }
 }
 

@@ -24,10 +24,10 @@ use tokio::time::Instant;
 
 pub use account::{Account, AmountRefused, Psp, UnknownPsp};
 pub use attempt::{Action, Attempt, AttemptOutcome, Exchange};
-pub use call::{Authorize, CaptureMethod, Inquiry, UnknownCaptureMethod};
+pub use call::{CaptureMethod, Errand, Inquiry, UnknownCaptureMethod};
 pub use event::{Event, EventError, SignatureError, Subject};
-pub use evidence::{Evidence, Expected, Judgement, State};
-pub use outcome::{Charge, Decline, NotSentCode, Outcome, Why, decline};
+pub use evidence::{Aim, Evidence, Expected, Judgement, RefundEvidence, RefundState, State};
+pub use outcome::{Decline, NotSentCode, Outcome, Success, Why, decline};
 pub use reference::{InvalidReference, PspReference};
 pub(crate) use transport::install_tls_provider;
 pub use transport::{ClientError, Settings};
@@ -61,19 +61,20 @@ impl Connectors {
         Ok(Self { stripe: stripe::Connector::new(settings)? })
     }
 
-    /// How `psp` dedupes.
-    pub fn idempotency(&self, psp: Psp) -> Idempotency {
-        match psp {
+    /// How the account's PSP dedupes.
+    pub fn idempotency(&self, account: &Account) -> Idempotency {
+        match account.psp {
             Psp::Stripe => stripe::IDEMPOTENCY,
         }
     }
 
-    /// Charges, or authorises when the capture is manual. Resends the same bytes under the same key where that is
-    /// safe, and closes what a decline leaves open at the PSP. Nothing is sent at or after `until`, which the caller
-    /// sets before the end of its lease and of the PSP's idempotency window.
-    pub async fn authorize(&self, account: &Account, call: &Authorize<'_>, until: Instant) -> Exchange {
+    /// Has an errand done. Resends the same bytes under the same key where that is safe, and closes what a decline leaves
+    /// open at the PSP. Nothing is sent at or after `until`, which the caller sets before the end of its lease and of the
+    /// PSP's idempotency window. Where an earlier call for the operation may have reached the PSP (its owner died, or the
+    /// outcome was unknown) it is `resent`: then the call never ends in [`Outcome::NotSent`].
+    pub async fn send(&self, account: &Account, errand: &Errand, resent: bool, until: Instant) -> Exchange {
         match account.psp {
-            Psp::Stripe => self.stripe.authorize(account, call, until).await,
+            Psp::Stripe => self.stripe.send(account, errand, resent, until).await,
         }
     }
 
@@ -86,7 +87,7 @@ impl Connectors {
         }
     }
 
-    /// Cancels an operation that has not moved money, such as one whose buyer never came back. The outcome is what
+    /// Cancels an authorisation that has not moved money, such as one whose buyer never came back. The outcome is what
     /// became of it: `Declined` once the PSP confirms, `Succeeded` when the buyer was quicker.
     pub async fn cancel(&self, account: &Account, call: &Inquiry<'_>, until: Instant) -> Exchange {
         match account.psp {

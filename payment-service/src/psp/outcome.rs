@@ -7,8 +7,8 @@ use super::PspReference;
 /// What a call came to. Decided once, here; no caller adds a guess.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// The PSP charged (or holds) exactly what was asked.
-    Succeeded(Charge),
+    /// The PSP did exactly what was asked.
+    Succeeded(Success),
     /// It did not, and what was asked for will not be charged any more.
     Declined {
         /// The PSP's object, if it made one. It is closed.
@@ -39,20 +39,20 @@ pub enum Outcome {
     },
 }
 
-/// Money that was charged or is held.
+/// What the PSP did: charged, held, captured, let go, or gave back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Charge {
-    /// The PSP's object.
+pub struct Success {
+    /// The PSP's object: of a refund its own, otherwise the payment's.
     pub reference: PspReference,
     /// The PSP's name of the movement of money, which settlement files name (`ch_…`).
     pub movement: Option<String>,
     /// How much.
     pub amount: Money,
-    /// Whether the money is taken, or only held for a later capture.
+    /// Whether the buyer's money is taken, rather than held, let go or given back.
     pub captured: bool,
 }
 
-/// Why a charge was not made.
+/// Why something was not done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decline {
     /// Our code, one of those in [`decline`].
@@ -73,6 +73,12 @@ pub mod decline {
     pub const CANCELED: &str = "canceled";
     /// The PSP failed before it charged, and what it had begun is cancelled.
     pub const PSP_ERROR: &str = "psp_error";
+    /// What was to be let go has been captured.
+    pub const ALREADY_CAPTURED: &str = "already_captured";
+    /// What was to be captured has been let go, by us or because its time was over.
+    pub const RELEASED: &str = "released";
+    /// The refund did not reach the buyer.
+    pub const REFUND_FAILED: &str = "refund_failed";
 }
 
 /// Why provably nothing was executed.
@@ -133,6 +139,8 @@ pub enum Why {
     Refused,
     /// The PSP has not decided yet.
     Processing,
+    /// The PSP shows it as not done, which is no proof that it will not be.
+    NotDone,
     /// The PSP shows nothing under our reference, which proves nothing.
     Absent,
     /// Not charged, but the PSP's object could still be paid and is not confirmed cancelled.
@@ -152,6 +160,7 @@ impl Why {
             Self::Busy => "psp_busy",
             Self::Refused => "psp_refused",
             Self::Processing => "processing",
+            Self::NotDone => "not_done",
             Self::Absent => "absent",
             Self::StillOpen => "still_open",
         }

@@ -13,7 +13,7 @@ use sqlx::PgPool;
 
 use crate::engine::{Engine, PayError};
 use crate::operation::{self, By, Finding, Recording};
-use crate::psp::{Charge, Expected, Outcome, PspReference};
+use crate::psp::{Aim, Decline, Expected, Outcome, PspReference, Success, decline};
 
 /// Lines that are applied in one round.
 const BATCH: u16 = 256;
@@ -99,9 +99,6 @@ async fn apply(
     line: &Evidence,
     expected: Option<&Expected>,
 ) -> Result<Result<(), String>, Error> {
-    if line.effect != Effect::Capture {
-        return Ok(Err("it is not of a capture".to_owned()));
-    }
     let Some(expected) = expected else { return Ok(Err("its operation is at another account".to_owned())) };
     if expected.amount != line.amount {
         return Ok(Err(difference(expected.amount, line.amount)));
@@ -109,12 +106,28 @@ async fn apply(
     let Some(Ok(reference)) = line.psp_reference.as_deref().map(PspReference::parse) else {
         return Ok(Err("it does not name the PSP's object".to_owned()));
     };
-    let charge =
-        Charge { reference, movement: line.psp_movement.clone(), amount: line.amount, captured: true };
+    let outcome = match (line.effect, &expected.aim) {
+        (Effect::Capture, Aim::Authorize { .. } | Aim::Capture { .. })
+        | (Effect::Refund, Aim::Refund { .. }) => Outcome::Succeeded(Success {
+            reference,
+            movement: line.psp_movement.clone(),
+            amount: line.amount,
+            captured: line.effect == Effect::Capture,
+        }),
+        (Effect::RefundFailure, Aim::Refund { .. }) => Outcome::Declined {
+            reference: Some(reference),
+            decline: Decline {
+                code: decline::REFUND_FAILED,
+                decline_code: None,
+                message: "the refund came back, by the settlement file".to_owned(),
+            },
+        },
+        _ => return Ok(Err("its operation is of another kind".to_owned())),
+    };
     let recording = Recording {
         operation_id: line.operation_id,
         by: By::Evidence,
-        finding: Finding::Answer(Outcome::Succeeded(charge)),
+        finding: Finding::Answer(outcome),
         attempts: Vec::new(),
         attempt_fence: 0,
     };
@@ -125,10 +138,8 @@ async fn apply(
         recorded => recorded?,
     };
     Ok(match recorded.effect {
-        operation::Effect::LateSuccess => Err("its operation had ended without a charge".to_owned()),
-        operation::Effect::SecondCharge => {
-            Err("its operation was charged already, in another object".to_owned())
-        }
+        operation::Effect::LateSuccess => Err("its operation had ended without it".to_owned()),
+        operation::Effect::Twice => Err("its operation was done already, in another object".to_owned()),
         operation::Effect::Now(_) | operation::Effect::Stale | operation::Effect::Superseded => Ok(()),
     })
 }

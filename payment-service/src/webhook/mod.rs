@@ -12,8 +12,10 @@ use time::OffsetDateTime;
 
 use crate::engine::Engine;
 use crate::merchant::PspAccount;
-use crate::operation::{self, By, Effect, Finding, Recording};
-use crate::psp::{self, Event, Evidence, Expected, Judgement, Outcome, Psp, Subject, Why};
+use crate::operation::{self, By, Effect, Finding, Named, Recording};
+use crate::psp::{
+    self, Event, Evidence, Expected, Judgement, Outcome, Psp, PspReference, RefundEvidence, Subject, Why,
+};
 
 /// How many events are taken from a merchant's inbox at once.
 const BATCH: i64 = 64;
@@ -32,8 +34,8 @@ pub enum ReceiveError {
 /// What to do with an event that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Verdict {
-    /// It changed what we know.
-    Applied(Option<&'static str>),
+    /// It changed what we know of an operation, which became this.
+    Applied(OperationId, &'static str, Option<&'static str>),
     /// It changed nothing.
     Stale(Option<&'static str>),
     /// It is of a type that is not used.
@@ -48,10 +50,42 @@ enum Verdict {
     Failed(String),
 }
 
-/// What an event that may end an operation says about which.
-struct Claim {
-    operation_id: OperationId,
-    evidence: Box<Evidence>,
+/// What an event that may end operations says.
+enum Claim {
+    Payment(Box<Evidence>),
+    Refund(Box<RefundEvidence>),
+}
+
+impl Claim {
+    fn judge(&self, expected: &Expected) -> Judgement {
+        match self {
+            Self::Payment(evidence) => evidence.judge(expected),
+            Self::Refund(evidence) => evidence.judge(expected),
+        }
+    }
+
+    const fn operation_id(&self) -> Option<OperationId> {
+        match self {
+            Self::Payment(evidence) => evidence.operation_id,
+            Self::Refund(evidence) => evidence.operation_id,
+        }
+    }
+
+    const fn reference(&self) -> &PspReference {
+        match self {
+            Self::Payment(evidence) => &evidence.reference,
+            Self::Refund(evidence) => &evidence.reference,
+        }
+    }
+
+    fn named(&self, row: &repo::Row) -> Named {
+        Named {
+            psp_account_id: row.psp_account_id,
+            operation_id: self.operation_id(),
+            reference: self.reference().clone(),
+            is_refund: matches!(self, Self::Refund(_)),
+        }
+    }
 }
 
 /// Verifies a webhook and commits it to the inbox: what the PSP has signed is kept, also where it cannot be read, for a
@@ -95,16 +129,14 @@ pub async fn merchants_with_due(pool: &PgPool) -> Result<Vec<MerchantId>, sqlx::
 /// When the inbox cannot be read or written. An event that fails by itself is tried again later.
 pub async fn apply_due(pool: &PgPool, engine: &Engine, merchant: MerchantId) -> Result<usize, sqlx::Error> {
     let due = repo::take_due(pool, merchant, engine.lease(), BATCH).await?;
-    let claims = join_all(due.iter().map(|row| claim(pool, merchant, row))).await;
-    let claimed = due.iter().zip(&claims).filter_map(|(row, claim)| Some((row, claim.as_ref().ok()?)));
-    let wanted: Vec<_> = claimed.map(|(row, claim)| (row.psp_account_id, claim.operation_id)).collect();
-    let expected = operation::expected(pool, merchant, &wanted).await?;
-    let verdicts = due.iter().zip(claims).map(async |(row, claim)| match claim {
-        Ok(claim) => match expected.get(&(row.psp_account_id, claim.operation_id)) {
-            Some(Ok(expected)) => apply(pool, engine, merchant, &claim, expected).await,
-            Some(Err(error)) => Verdict::failed(error),
-            None => Verdict::Parked,
-        },
+    let claims: Vec<Result<Claim, Verdict>> = due.iter().map(claim).collect();
+    let claimed = due.iter().zip(&claims).filter_map(|(row, claim)| Some(claim.as_ref().ok()?.named(row)));
+    let named: Vec<Named> = claimed.collect();
+    let mut concerned = operation::concerned(pool, merchant, &named).await?.into_iter();
+    let claims =
+        claims.into_iter().map(|claim| claim.map(|claim| (claim, concerned.next().unwrap_or_default())));
+    let verdicts = claims.map(async |claim| match claim {
+        Ok((claim, concerned)) => apply(pool, engine, merchant, &claim, &concerned).await,
         Err(verdict) => verdict,
     });
     let verdicts = join_all(verdicts).await;
@@ -118,39 +150,70 @@ pub async fn apply_due(pool: &PgPool, engine: &Engine, merchant: MerchantId) -> 
 }
 
 impl Verdict {
+    /// Of what an event did to several operations, the heaviest is what became of it.
+    const fn weight(&self) -> u8 {
+        match self {
+            Self::Ignored | Self::Parked | Self::Foreign => 0,
+            Self::Stale(_) => 1,
+            Self::Quarantined(_) => 2,
+            Self::Applied(..) => 3,
+            // it has to be looked at again, whatever else it did
+            Self::Failed(_) => 4,
+        }
+    }
+
     fn failed(error: &(dyn std::error::Error + 'static)) -> Self {
         let causes = std::iter::successors(Some(error), |error| error.source());
         Self::Failed(causes.map(ToString::to_string).collect::<Vec<_>>().join(": "))
     }
 }
 
-/// What an event says about which operation; or what to do with one that says nothing about any.
-async fn claim(pool: &PgPool, merchant: MerchantId, row: &repo::Row) -> Result<Claim, Verdict> {
+/// What an event says; or what to do with one that says nothing about any operation.
+fn claim(row: &repo::Row) -> Result<Claim, Verdict> {
     let event = read(row).map_err(Verdict::Quarantined)?;
     if event.livemode != (row.mode == "live") {
         return Err(Verdict::Quarantined("it is of the other mode".to_owned()));
     }
-    let Subject::Payment(evidence) = event.subject else { return Err(Verdict::Ignored) };
-    let operation_id = match evidence.operation_id {
-        Some(id) => Some(id),
-        None => {
-            let reference = evidence.reference.as_str();
-            let found = operation::find_by_reference(pool, merchant, row.psp_account_id, reference).await;
-            found.map_err(|error| Verdict::failed(&error))?
-        }
-    };
-    Ok(Claim { operation_id: operation_id.ok_or(Verdict::Foreign)?, evidence })
+    match event.subject {
+        Subject::Payment(evidence) => Ok(Claim::Payment(evidence)),
+        Subject::Refund(evidence) => Ok(Claim::Refund(evidence)),
+        Subject::Other => Err(Verdict::Ignored),
+    }
 }
 
+/// Applies what an event says to each operation that it concerns: what it did to one of them is what became of it.
 async fn apply(
+    pool: &PgPool,
+    engine: &Engine,
+    merchant: MerchantId,
+    claim: &Claim,
+    concerned: &[Result<Expected, operation::Error>],
+) -> Verdict {
+    let mut verdict = match claim.operation_id() {
+        Some(_) => Verdict::Parked,
+        None => Verdict::Foreign,
+    };
+    for expected in concerned {
+        let next = match expected {
+            Ok(expected) => apply_to(pool, engine, merchant, claim, expected).await,
+            Err(error) => Verdict::failed(error),
+        };
+        if next.weight() > verdict.weight() {
+            verdict = next;
+        }
+    }
+    verdict
+}
+
+async fn apply_to(
     pool: &PgPool,
     engine: &Engine,
     merchant: MerchantId,
     claim: &Claim,
     expected: &Expected,
 ) -> Verdict {
-    let operation_id = claim.operation_id;
-    let instead = match claim.evidence.judge(expected) {
+    let operation_id = expected.operation_id;
+    let instead = match claim.judge(expected) {
         Judgement::Said(outcome @ (Outcome::Succeeded(_) | Outcome::Declined { .. })) => {
             return record(engine, merchant, operation_id, outcome).await;
         }
@@ -185,9 +248,11 @@ async fn record(
         attempt_fence: 0,
     };
     match engine.record(merchant, recording).await.map(|recorded| recorded.effect) {
-        Ok(Effect::Now(_)) => Verdict::Applied(None),
-        Ok(Effect::LateSuccess) => Verdict::Applied(Some("a late success: see the break")),
-        Ok(Effect::SecondCharge) => Verdict::Applied(Some("a second charge: see the break")),
+        Ok(Effect::Now(status)) => Verdict::Applied(operation_id, status.as_str(), None),
+        Ok(Effect::LateSuccess) => {
+            Verdict::Applied(operation_id, "late_success", Some("a late success: see the break"))
+        }
+        Ok(Effect::Twice) => Verdict::Applied(operation_id, "twice", Some("done twice: see the break")),
         Err(error) if error.is_foreign_reference() => {
             Verdict::Quarantined("the PSP's object is another operation's".to_owned())
         }
@@ -200,6 +265,7 @@ async fn record(
 fn subject_of(event: &Event) -> (Option<&str>, Option<OperationId>) {
     match &event.subject {
         Subject::Payment(evidence) => (Some(evidence.reference.as_str()), evidence.operation_id),
+        Subject::Refund(evidence) => (Some(evidence.reference.as_str()), evidence.operation_id),
         Subject::Other => (None, None),
     }
 }

@@ -3,6 +3,7 @@ use std::time::Duration;
 use money::{MerchantId, OperationId, PspAccountId};
 use serde_json::Value;
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use super::arrival::Arrival;
 use super::{Verdict, subject_of};
@@ -109,6 +110,7 @@ pub(super) async fn settle(
     let (mut accounts, mut events) = (Vec::new(), Vec::new());
     let (mut statuses, mut details, mut waits) = (Vec::new(), Vec::new(), Vec::new());
     let mut tries = Vec::with_capacity(rows.len());
+    let (mut applied_to, mut applied_as) = (Vec::new(), Vec::new());
     for (row, verdict) in rows.iter().zip(verdicts) {
         let next = next(row.tries, verdict);
         accounts.push(row.psp_account_id.as_uuid());
@@ -117,15 +119,21 @@ pub(super) async fn settle(
         details.push(next.detail);
         waits.push(next.wait_s);
         tries.push(row.tries);
+        let applied = match verdict {
+            Verdict::Applied(operation, became, _) => Some((operation.as_uuid(), *became)),
+            _ => None,
+        };
+        applied_to.push(applied.map(|(operation, _)| operation));
+        applied_as.push(applied.map(|(_, became)| became));
     }
     // each by its primary key, whatever the planner believes of a new table; one that somebody else has taken meanwhile,
     // because it took too long, is left to them
     sqlx::query!(
         "update webhook_event w
          set status = n.status, detail = n.detail, due_at = now() + n.wait_s * interval '1 second',
-             settled_at = case when n.wait_s is null then now() end
-         from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::int[])
-             as n (psp_account_id, event_id, status, detail, wait_s, tries)
+             settled_at = case when n.wait_s is null then now() end, applied_to = n.applied_to, applied_as = n.applied_as
+         from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::int[], $8::uuid[], $9::text[])
+             as n (psp_account_id, event_id, status, detail, wait_s, tries, applied_to, applied_as)
          cross join lateral (
              select ctid from webhook_event
              where merchant_id = $1 and psp_account_id = n.psp_account_id and event_id = n.event_id
@@ -139,6 +147,8 @@ pub(super) async fn settle(
         &details as &[Option<&str>],
         &waits as &[Option<i64>],
         &tries,
+        &applied_to as &[Option<Uuid>],
+        &applied_as as &[Option<&str>],
     )
     .execute(pool)
     .await?;
@@ -163,7 +173,7 @@ fn next(tries: i32, verdict: &Verdict) -> Next<'_> {
         _ => done("quarantined", detail),
     };
     match verdict {
-        Verdict::Applied(detail) => done("applied", *detail),
+        Verdict::Applied(_, _, detail) => done("applied", *detail),
         Verdict::Stale(detail) => done("stale", *detail),
         Verdict::Ignored => done("ignored", None),
         Verdict::Quarantined(detail) => done("quarantined", Some(detail)),

@@ -55,6 +55,15 @@ impl Log {
     }
 }
 
+impl Log {
+    fn add_refund(&self, kind: &str, operation: &str, amount: i64) {
+        self.add(kind, None, amount);
+        if let Some(last) = self.0.lock().unwrap().last_mut() {
+            last["refund_metadata"] = json!({"payonce_operation": operation});
+        }
+    }
+}
+
 /// A shop whose PSP agrees: it charged what the books say, the late success, and one of the operations in doubt.
 struct Scene {
     shop: Shop,
@@ -70,6 +79,17 @@ impl Scene {
             log.add("charge", Some(&operation(&shop, order, ordinal).await), 1000);
         }
         log.add("payout", None, 20_000);
+        let ninth = operation(&shop, "o-9", 1).await;
+        log.add("authorization", Some(&ninth), 1000);
+        log.add("capture", Some(&ninth), 600);
+        log.add_refund("refund", &refund(&shop, "o-9", "succeeded").await, 200);
+        let tenth = operation(&shop, "o-10", 1).await;
+        log.add("authorization", Some(&tenth), 1000);
+        log.add("cancel", Some(&tenth), 1000);
+        log.add("charge", Some(&operation(&shop, "o-11", 1).await), 1000);
+        for kind in ["refund", "refund_failure"] {
+            log.add_refund(kind, &refund(&shop, "o-11", "reversed").await, 300);
+        }
         let sandbox = log.serve().await;
         shop.run(&format!("update psp_account set base_url = '{sandbox}' where merchant_id = MERCHANT"))
             .await;
@@ -95,7 +115,15 @@ impl Scene {
 async fn operation(shop: &Shop, order: &str, ordinal: i32) -> String {
     shop.text(&format!(
         "select o.operation_id::text from operation o join payment p using (merchant_id, payment_id)
-         where merchant_id = MERCHANT and p.order_id = '{order}' and p.ordinal = {ordinal}"
+         where merchant_id = MERCHANT and p.order_id = '{order}' and p.ordinal = {ordinal} and o.kind = 'authorize'"
+    ))
+    .await
+}
+
+async fn refund(shop: &Shop, order: &str, status: &str) -> String {
+    shop.text(&format!(
+        "select o.operation_id::text from operation o join payment p using (merchant_id, payment_id)
+         where merchant_id = MERCHANT and p.order_id = '{order}' and o.kind = 'refund' and o.status = '{status}'"
     ))
     .await
 }
@@ -110,15 +138,15 @@ async fn what_the_psp_did_is_what_the_ledger_says_and_open_exceptions(pool: PgPo
     let report = scene.violates(&[]).await;
     assert_eq!(report.exit_code(), 0, "{report}");
     let effects = report.of(Check::SandboxEffects).unwrap();
-    assert_eq!((effects.verdict, effects.looked_at), (Verdict::Holds, 9));
+    assert_eq!((effects.verdict, effects.looked_at), (Verdict::Holds, 16));
     let figure = |name: &str| effects.figures[name];
     assert_eq!(
         (figure("psp_eur"), figure("ledger_eur"), figure("in_doubt_eur"), figure("breaks_eur")),
-        (6000, 4000, 1000, 1000)
+        (7400, 5400, 1000, 1000)
     );
     assert_eq!(figure("of_no_operation_of_ours"), 0);
     let charged = report.of(Check::SandboxChargedOnce).unwrap();
-    assert_eq!((charged.verdict, charged.looked_at), (Verdict::Holds, 6));
+    assert_eq!((charged.verdict, charged.looked_at), (Verdict::Holds, 11));
 }
 
 #[sqlx::test(migrator = "ledger::MIGRATOR")]
@@ -184,10 +212,10 @@ async fn money_without_an_operation_is_explained_by_an_open_break_alone(pool: Pg
     let scene = Scene::open(&pool).await;
     scene.log.add("charge", None, 300);
     let report = scene.violates(&[Check::SandboxEffects]).await;
-    assert_eq!(first(&report, Check::SandboxEffects), "pi_log_8 of 3.00 EUR: names no operation");
+    assert_eq!(first(&report, Check::SandboxEffects), "pi_log_16 of 3.00 EUR: names no operation");
     scene
         .shop
-        .run("update recon_break set psp_reference = 'pi_log_8' where merchant_id = MERCHANT and kind = 'unknown_to_us'")
+        .run("update recon_break set psp_reference = 'pi_log_16' where merchant_id = MERCHANT and kind = 'unknown_to_us'")
         .await;
     scene.violates(&[]).await;
     scene

@@ -7,11 +7,12 @@ use std::time::Duration;
 use money::{Currency, MerchantId, Money, OperationId, PaymentId, PspAccountId};
 use payment_service::idempotency::{Fingerprint, IdempotencyKey};
 use payment_service::operation::{
-    self, By, Claim, Claimed, Effect, Finding, Recording, claim_in_tx, record_in_tx,
+    By, Claim, Claimed, Effect, Finding, Follow, Followed, OperationStatus, Recording, Want, claim_in_tx,
+    follow_in_tx, record_in_tx,
 };
 use payment_service::payment::NewPayment;
 use payment_service::psp::{
-    Action, Attempt, AttemptOutcome, CaptureMethod, Charge, Decline, Outcome, PspReference, Why, decline,
+    Action, Attempt, AttemptOutcome, CaptureMethod, Decline, Outcome, PspReference, Success, Why, decline,
 };
 use reconciliation::{intake, run};
 use sqlx::{AssertSqlSafe, PgPool};
@@ -33,6 +34,9 @@ const OWNER: By = By::Owner { fence: 1 };
 /// | o-6 | charged, settled with another amount: a break |
 /// | o-7 | in doubt |
 /// | o-8 | in doubt; a settlement line says that it was charged |
+/// | o-9 | held, captured in part, given back in part, and more of it under way |
+/// | o-10 | held, and let go |
+/// | o-11 | charged; a refund of it came back, and another failed |
 pub struct Shop {
     pub pool: PgPool,
     pub merchant: MerchantId,
@@ -65,7 +69,7 @@ impl Shop {
 
         let doubted = self.claim("o-3").await;
         self.record(doubted, OWNER, unknown()).await;
-        self.webhook("evt_3", doubted, "pi_3", Effect::Now(operation::OperationStatus::Succeeded)).await;
+        self.webhook("evt_3", doubted, "pi_3", Effect::Now(OperationStatus::Succeeded)).await;
         let acting = self.claim("o-4").await;
         let reference = PspReference::parse("pi_4").unwrap();
         self.record(acting, OWNER, Outcome::RequiresAction { reference, redirect_url: None }).await;
@@ -78,6 +82,7 @@ impl Shop {
             let doubted = self.claim(order).await;
             self.record(doubted, OWNER, unknown()).await;
         }
+        self.trade_on().await;
         self.run(
             "insert into relay_lease (merchant_id, fence, lease_until) values (MERCHANT, 1, now());
              update payment_event e set published_at = now() from payment p
@@ -87,7 +92,58 @@ impl Shop {
         .await;
     }
 
+    /// What follows an authorisation.
+    async fn trade_on(&self) {
+        let held = self.claim_for(CaptureMethod::Manual, "o-9").await;
+        self.record(held, OWNER, done("pi_19", 1000, false)).await;
+        let part = Want::Capture { amount: Some(600), last: true, parts: None };
+        let part = self.follow("o-9", part).await;
+        self.record(part, OWNER, done("pi_19", 600, true)).await;
+        let given = self.follow("o-9", refund(200)).await;
+        self.record(given, OWNER, done("re_9", 200, false)).await;
+        self.follow("o-9", refund(100)).await;
+
+        let let_go = self.claim_for(CaptureMethod::Manual, "o-10").await;
+        self.record(let_go, OWNER, done("pi_20", 1000, false)).await;
+        let void = self.follow("o-10", Want::Void).await;
+        self.record(void, OWNER, done("pi_20", 1000, false)).await;
+
+        let charged = self.claim("o-11").await;
+        self.record(charged, OWNER, success("pi_21")).await;
+        let came_back = self.follow("o-11", refund(300)).await;
+        self.record(came_back, OWNER, done("re_11", 300, false)).await;
+        self.record(came_back, By::Evidence, refund_failed("re_11")).await;
+        let failed = self.follow("o-11", refund(100)).await;
+        self.record(failed, OWNER, refund_failed("re_12")).await;
+    }
+
+    async fn follow(&self, order: &str, want: Want) -> OperationId {
+        const NAMES: &[&str; 1] = &["endpoint"];
+        let payment = self
+            .text(&format!(
+                "select payment_id::text from payment where merchant_id = MERCHANT and order_id = '{order}'"
+            ))
+            .await;
+        let follow = Follow {
+            key: IdempotencyKey::try_from(uuid::Uuid::now_v7().to_string()).unwrap(),
+            fingerprint: Fingerprint::of(NAMES, [order.as_bytes()]),
+            payment_id: payment.parse().unwrap(),
+            want,
+            lease: LEASE,
+            request_id: None,
+        };
+        let mut tx = self.pool.begin().await.unwrap();
+        let mut followed = follow_in_tx(&mut tx, self.merchant, &[follow]).await.unwrap();
+        tx.commit().await.unwrap();
+        let Some(Followed::Fresh(begun)) = followed.pop() else { panic!("{followed:?}") };
+        begun.errand.expected.operation_id
+    }
+
     async fn claim(&self, order: &str) -> OperationId {
+        self.claim_for(CaptureMethod::Automatic, order).await
+    }
+
+    async fn claim_for(&self, capture_method: CaptureMethod, order: &str) -> OperationId {
         const NAMES: &[&str; 1] = &["order_id"];
         let claim = Claim {
             key: IdempotencyKey::try_from(uuid::Uuid::now_v7().to_string()).unwrap(),
@@ -98,7 +154,7 @@ impl Shop {
                 amount: Money::new(1000, Currency::EUR),
                 psp_account_id: self.account,
                 payment_method: "pm_card_visa".to_owned(),
-                capture_method: CaptureMethod::Automatic,
+                capture_method,
                 metadata: BTreeMap::from([("basket".to_owned(), "7".to_owned())]),
                 splits: vec![
                     Split { seller: "s-1".parse().unwrap(), amount: 900, platform_fee: 50 },
@@ -133,9 +189,10 @@ impl Shop {
         let detail = (effect == Effect::LateSuccess).then_some("a late success: see the break");
         sqlx::query(
             "insert into webhook_event (merchant_id, psp_account_id, event_id, type, psp_reference, operation_id,
-                 psp_created_at, received_at, payload, status, tries, settled_at, detail)
+                 psp_created_at, received_at, payload, status, tries, settled_at, detail, applied_to, applied_as)
              values ($1, $2, $3, 'payment_intent.succeeded', $4, $5, now(), now(),
-                 '{\"data\": {\"object\": {\"status\": \"succeeded\"}}}', 'applied', 1, now(), $6)",
+                 '{\"data\": {\"object\": {\"status\": \"succeeded\"}}}', 'applied', 1, now(), $6, $5,
+                 case when $6 is null then 'succeeded' else 'late_success' end)",
         )
         .bind(self.merchant)
         .bind(self.account)
@@ -153,7 +210,7 @@ impl Shop {
         let of = async |order: &str| {
             self.text(&format!(
                 "select o.operation_id::text from operation o join payment p using (merchant_id, payment_id)
-                 where merchant_id = MERCHANT and p.order_id = '{order}'"
+                 where merchant_id = MERCHANT and p.order_id = '{order}' and o.kind = 'authorize'"
             ))
             .await
         };
@@ -229,12 +286,25 @@ fn attempt(outcome: &Outcome) -> Attempt {
 }
 
 fn success(reference: &str) -> Outcome {
-    Outcome::Succeeded(Charge {
+    done(reference, 1000, true)
+}
+
+fn done(reference: &str, minor: i64, captured: bool) -> Outcome {
+    Outcome::Succeeded(Success {
         reference: PspReference::parse(reference).unwrap(),
         movement: Some(reference.replace("pi_", "ch_")),
-        amount: Money::new(1000, Currency::EUR),
-        captured: true,
+        amount: Money::new(minor, Currency::EUR),
+        captured,
     })
+}
+
+const fn refund(minor: i64) -> Want {
+    Want::Refund { amount: Some(minor), parts: None, returns_fee: true }
+}
+
+fn refund_failed(reference: &str) -> Outcome {
+    let decline = Decline { code: decline::REFUND_FAILED, decline_code: None, message: "no".to_owned() };
+    Outcome::Declined { reference: Some(PspReference::parse(reference).unwrap()), decline }
 }
 
 fn declined() -> Outcome {

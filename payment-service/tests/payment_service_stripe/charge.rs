@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use payment_service::psp::{Action, AttemptOutcome, Idempotency, Outcome, Psp, Settings, Why};
+use payment_service::psp::{Action, AttemptOutcome, Idempotency, Outcome, Settings, Why};
 
 use super::server::{Reply, ScriptedPsp};
 use super::*;
@@ -281,15 +281,10 @@ async fn a_buyer_who_has_to_act_is_told_where() {
 async fn an_amount_that_stripe_cannot_charge_is_never_sent() {
     let psp = ScriptedPsp::answering([]).await;
     let shop = Shop::of(&psp);
-    let call = Authorize {
-        operation_id: operation_id(),
-        order_id: &shop.order_id,
-        amount: Money::new(1234, Currency::KWD),
-        payment_method: "pm_card_visa",
-        capture: CaptureMethod::Automatic,
-        resent: false,
-    };
-    let exchange = shop.connectors.authorize(&shop.account, &call, Instant::now() + shop.patience).await;
+    let odd = Expected { amount: Money::new(1234, Currency::KWD), ..expected() };
+    let errand = Errand { expected: odd, ..shop.errand() };
+    let until = Instant::now() + shop.patience;
+    let exchange = shop.connectors.send(&shop.account, &errand, false, until).await;
     assert_eq!(not_sent(&exchange), "amount_not_supported");
     assert_eq!((exchange.attempts.len(), psp.calls().len()), (0, 0));
 }
@@ -297,7 +292,7 @@ async fn an_amount_that_stripe_cannot_charge_is_never_sent() {
 #[test]
 fn stripe_remembers_keys_for_a_day_less_a_margin() {
     let connectors = Connectors::new(settings()).unwrap();
-    let Idempotency::Native { window } = connectors.idempotency(Psp::Stripe) else {
+    let Idempotency::Native { window } = connectors.idempotency(&account("http://127.0.0.1:1")) else {
         panic!("it remembers keys")
     };
     assert_eq!(window, Duration::from_secs(23 * 3600));

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use money::{Currency, MerchantId, Money, OperationId, OrderId};
 use payment_service::psp::{
-    Account, Action, AttemptOutcome, Authorize, CaptureMethod, Connectors, Exchange, Inquiry, Outcome, Psp,
-    PspReference, Settings, Why,
+    Account, Action, Aim, AttemptOutcome, CaptureMethod, Connectors, Errand, Exchange, Expected, Inquiry,
+    Outcome, Psp, PspReference, Settings, Why,
 };
 use serde_json::{Value, json};
 use server::ScriptedPsp;
@@ -91,35 +91,37 @@ impl Shop {
         Self { connectors: Connectors::new(settings).unwrap(), ..self }
     }
 
-    async fn authorize(&self) -> Exchange {
-        let call = Authorize {
-            operation_id: operation_id(),
-            order_id: &self.order_id,
-            amount: amount(),
-            payment_method: "pm_card_visa",
-            capture: CaptureMethod::Automatic,
-            resent: self.resent,
-        };
-        self.connectors.authorize(&self.account, &call, Instant::now() + self.patience).await
+    fn errand(&self) -> Errand {
+        Errand {
+            expected: expected(),
+            order_id: self.order_id.clone(),
+            payment_method: "pm_card_visa".to_owned(),
+        }
     }
 
-    fn inquiry<'a>(&self, reference: Option<&'a PspReference>) -> Inquiry<'a> {
-        Inquiry {
-            operation_id: operation_id(),
-            amount: amount(),
-            capture: CaptureMethod::Automatic,
-            reference,
-        }
+    async fn authorize(&self) -> Exchange {
+        let until = Instant::now() + self.patience;
+        self.connectors.send(&self.account, &self.errand(), self.resent, until).await
     }
 
     async fn inquire(&self, reference: Option<&PspReference>) -> Exchange {
         let until = Instant::now() + self.patience;
-        self.connectors.inquire(&self.account, &self.inquiry(reference), until).await
+        let inquiry = Inquiry { expected: &expected(), reference };
+        self.connectors.inquire(&self.account, &inquiry, until).await
     }
 
     async fn cancel(&self, reference: Option<&PspReference>) -> Exchange {
         let until = Instant::now() + self.patience;
-        self.connectors.cancel(&self.account, &self.inquiry(reference), until).await
+        let inquiry = Inquiry { expected: &expected(), reference };
+        self.connectors.cancel(&self.account, &inquiry, until).await
+    }
+}
+
+fn expected() -> Expected {
+    Expected {
+        operation_id: operation_id(),
+        amount: amount(),
+        aim: Aim::Authorize { capture: CaptureMethod::Automatic },
     }
 }
 

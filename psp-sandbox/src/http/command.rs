@@ -57,8 +57,9 @@ impl Command {
             Operation::IntentsConfirm => Self::Confirm(id, confirm(&mut form, world)?),
             Operation::IntentsCapture => {
                 let amount = form.integer("amount_to_capture")?;
-                form.accept(&["final_capture", "statement_descriptor"]);
-                Self::Capture(id, Capture { amount })
+                let more_follow = form.flag("final_capture")? == Some(false);
+                form.accept(&["statement_descriptor"]);
+                Self::Capture(id, Capture { amount, more_follow })
             }
             Operation::IntentsCancel => {
                 let (parse, words) = (CancellationReason::parse, CancellationReason::WORDS);
@@ -101,6 +102,8 @@ fn new_intent(form: &mut Form, world: &SharedWorld) -> Result<NewIntent, ApiErro
     let amount = Form::required("amount", form.integer("amount")?)?;
     currency.check_param(amount)?;
     let automatic_payment_methods = takes_redirects(form)?;
+    let multicapture = form.text("payment_method_options[card][request_multicapture]");
+    let multicapture = multicapture.as_deref() == Some("if_available");
     let metadata = form.metadata()?;
     let description = form.text_within("description", 1000)?;
     let suffix = form.text_within("statement_descriptor_suffix", 22)?;
@@ -117,6 +120,7 @@ fn new_intent(form: &mut Form, world: &SharedWorld) -> Result<NewIntent, ApiErro
         currency,
         capture_method,
         automatic_payment_methods,
+        multicapture,
         metadata,
         description: description.map(Into::into),
         statement_descriptor_suffix: suffix.map(Into::into),

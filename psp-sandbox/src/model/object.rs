@@ -118,6 +118,9 @@ pub struct Intent {
     pub capture_method: CaptureMethod,
     /// Whether redirecting payment methods are allowed, so that confirming needs a return URL.
     pub automatic_payment_methods: bool,
+    /// Whether it may be captured in several parts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub multicapture: bool,
     /// The card attached, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub card: Option<Card>,

@@ -23,6 +23,8 @@ pub struct NewIntent {
     pub capture_method: CaptureMethod,
     /// Whether methods that redirect the buyer are allowed.
     pub automatic_payment_methods: bool,
+    /// Whether it may be captured in several parts.
+    pub multicapture: bool,
     /// The merchant's own data.
     pub metadata: Metadata,
     /// The merchant's text.
@@ -68,6 +70,8 @@ pub struct Update {
 pub struct Capture {
     /// Minor units; all of it when not given.
     pub amount: Option<i64>,
+    /// Whether what is left stays reserved, for another capture.
+    pub more_follow: bool,
 }
 
 /// A cancellation.
@@ -123,6 +127,7 @@ impl Tx<'_> {
             status,
             capture_method: new.capture_method,
             automatic_payment_methods: new.automatic_payment_methods,
+            multicapture: new.multicapture,
             card: new.card,
             latest_charge: None,
             failure: None,
@@ -354,21 +359,30 @@ impl Tx<'_> {
                 format!("The amount to capture must be between 1 and {}.", current.amount_capturable);
             return Err(ApiError::invalid("amount_to_capture", "amount_too_large", message));
         }
+        if capture.more_follow && !current.multicapture {
+            let message = "You may only set final_capture to false where multicapture is available for this PaymentIntent.";
+            return Err(ApiError::invalid("final_capture", "", message.to_owned()));
+        }
         let (mut intent, mut charge) = (Intent::clone(&current), Charge::clone(charge));
         let fee = self.around.fees.on(intent.currency, amount);
         let source = Source::Charge(charge.seq);
         charge.balance_transaction = Some(self.move_balance(source, amount, fee, intent.currency));
         charge.captured = true;
-        charge.amount_captured = amount;
-        // What is not captured is let go, which the wire shows as refunded.
-        charge.amount_refunded = charge.amount - amount;
-        intent.status = IntentStatus::Succeeded;
-        intent.amount_capturable = 0;
-        intent.amount_received = amount;
+        charge.amount_captured += amount;
+        intent.amount_received += amount;
+        intent.amount_capturable -= amount;
+        let is_last = !capture.more_follow || intent.amount_capturable == 0;
+        if is_last {
+            // What is not captured is let go, which the wire shows as refunded.
+            charge.amount_refunded += charge.amount - charge.amount_captured;
+            intent.status = IntentStatus::Succeeded;
+            intent.amount_capturable = 0;
+        }
         let charge = self.put_charge(charge);
         let intent = self.put_intent(intent);
         self.event(EventKind::ChargeCaptured, Stored::Charge(charge.seq));
-        self.event(EventKind::IntentSucceeded, Stored::Intent(intent.seq));
+        let event = if is_last { EventKind::IntentSucceeded } else { EventKind::IntentCapturable };
+        self.event(event, Stored::Intent(intent.seq));
         self.effect(EffectKind::Capture, &intent, amount);
         Ok(Stored::Intent(intent.seq))
     }
@@ -395,7 +409,7 @@ impl Tx<'_> {
             && let Some(charge) = self.world.charge_at(charge)
         {
             let mut charge = Charge::clone(charge);
-            charge.amount_refunded = charge.amount;
+            charge.amount_refunded += reserved;
             let charge = self.put_charge(charge);
             self.event(EventKind::ChargeRefunded, Stored::Charge(charge.seq));
         }

@@ -80,9 +80,11 @@ impl Tx<'_> {
         Ok(Stored::Refund(seq))
     }
 
-    /// What was given back, less what came back: the part of a partial capture that was let go is not it.
+    /// What was given back, less what came back: what was held, not captured and let go is not it.
     fn refunded(&self, charge: &Charge) -> i64 {
-        charge.amount_refunded - if charge.captured { charge.amount - charge.amount_captured } else { 0 }
+        let held = self.world.intent_at(charge.intent).map_or(0, |intent| intent.amount_capturable);
+        let let_go = if charge.captured { charge.amount - charge.amount_captured - held } else { 0 };
+        charge.amount_refunded - let_go
     }
 
     fn refundable(&self, target: &RefundTarget) -> Result<Arc<Charge>, ApiError> {
@@ -100,6 +102,12 @@ impl Tx<'_> {
                 let charge = intent.latest_charge.and_then(|seq| world.charge_at(seq));
                 match (intent.status, charge) {
                     (IntentStatus::Succeeded, Some(charge)) => charge,
+                    // captured in part: the rest is still held, or was let go
+                    (IntentStatus::RequiresCapture | IntentStatus::Canceled, Some(charge))
+                        if intent.amount_received > 0 =>
+                    {
+                        charge
+                    }
                     _ => {
                         let message =
                             format!("This PaymentIntent ({id}) does not have a successful charge to refund.");

@@ -24,7 +24,7 @@ pub struct Evidence {
     pub operation_id: OperationId,
     /// That operation's payment.
     pub payment_id: PaymentId,
-    /// Whether the money was taken or given back.
+    /// Whether the money was taken or given back, or came back once it was.
     pub effect: Effect,
     /// How much, positive for a refund too. It need not be what the operation asked for.
     pub amount: Money,
@@ -50,7 +50,7 @@ pub async fn pending(pool: &PgPool, merchant: MerchantId, limit: u16) -> Result<
          join settlement_line l on l.merchant_id = e.merchant_id and l.file_id = e.file_id and l.line_no = e.line_no
          join settleable_operation o on o.merchant_id = e.merchant_id and o.operation_id = e.operation_id
          where e.merchant_id = $1 and e.settled_at is null and e.refused is null
-           and o.status not in ('succeeded', 'reversed')
+           and o.status <> 'reversed' and (o.status <> 'succeeded' or l.kind = 'refund_failure')
          order by e.waiting_since, e.file_id, e.line_no limit $2"#,
         merchant.as_uuid(),
         i64::from(limit),
@@ -61,8 +61,9 @@ pub async fn pending(pool: &PgPool, merchant: MerchantId, limit: u16) -> Result<
         .map(|row| {
             let currency: Currency =
                 row.currency.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-            let is_refund = row.kind == LineKind::Refund.as_str();
-            let effect = if is_refund { Effect::Refund } else { Effect::Capture };
+            let effect = LineKind::from_word(&row.kind).and_then(Effect::of);
+            let effect = effect.ok_or_else(|| sqlx::Error::Decode(format!("a {} waits", row.kind).into()))?;
+            let is_refund = matches!(effect, Effect::Refund | Effect::RefundFailure);
             Ok(Evidence {
                 file_id: row.file_id,
                 line_no: row.line_no,

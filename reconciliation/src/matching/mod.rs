@@ -1,36 +1,57 @@
 //! Which operation a settlement line is about. Pure: the same line and operations always come to the same decision, and
 //! a tie or a contradiction is never guessed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use money::{Currency, Money, OperationId, PaymentId};
 
 use crate::break_::BreakKind;
 use crate::statement::{Line, LineKind};
 
-/// What an operation does to a buyer's money.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// What a line says was done to a buyer's money.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Effect {
-    /// Takes it.
+    /// It was taken.
     Capture,
-    /// Gives it back.
+    /// It was given back.
     Refund,
+    /// It was given back and did not reach the buyer.
+    RefundFailure,
 }
 
 impl Effect {
-    const fn of(kind: LineKind) -> Option<Self> {
+    /// The effect of lines of this kind; none where no operation has it.
+    pub const fn of(kind: LineKind) -> Option<Self> {
         match kind {
             LineKind::Capture => Some(Self::Capture),
             LineKind::Refund => Some(Self::Refund),
+            LineKind::RefundFailure => Some(Self::RefundFailure),
             LineKind::Chargeback | LineKind::Fee | LineKind::Payout | LineKind::Adjustment => None,
+        }
+    }
+
+    /// The word in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Capture => "capture",
+            Self::Refund => "refund",
+            Self::RefundFailure => "refund_failure",
         }
     }
 
     /// 1 where it adds to our balance at the PSP.
     pub const fn sign(self) -> i64 {
         match self {
-            Self::Capture => 1,
+            Self::Capture | Self::RefundFailure => 1,
             Self::Refund => -1,
+        }
+    }
+
+    /// Which operations it is an effect of.
+    const fn of_operation(self) -> Self {
+        match self {
+            Self::Capture => Self::Capture,
+            Self::Refund | Self::RefundFailure => Self::Refund,
         }
     }
 }
@@ -38,10 +59,22 @@ impl Effect {
 /// How an operation stands at ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
+    /// It did not succeed, or not yet. A line about it is evidence that it did.
+    NotSucceeded,
     /// It succeeded, and is in the ledger.
     Succeeded,
-    /// It did not, or not yet. A line about it is evidence that it did.
-    NotSucceeded,
+    /// It succeeded, and the PSP took it back: both are in the ledger.
+    Reversed,
+}
+
+impl Standing {
+    /// Whether what a line says of the operation is in the ledger.
+    const fn has(self, effect: Effect) -> bool {
+        match (self, effect) {
+            (Self::NotSucceeded, _) | (Self::Succeeded, Effect::RefundFailure) => false,
+            (Self::Succeeded, Effect::Capture | Effect::Refund) | (Self::Reversed, _) => true,
+        }
+    }
 }
 
 /// An operation, as far as a line can be about it.
@@ -49,11 +82,13 @@ pub enum Standing {
 pub struct Operation {
     /// Its id.
     pub operation_id: OperationId,
+    /// The operation that the PSP was told of with its object: of a capture on its own, the authorisation.
+    pub named_id: OperationId,
     /// The payment that it is part of.
     pub payment_id: PaymentId,
     /// The payment's order.
     pub order_id: String,
-    /// What it does.
+    /// What it does: a capture or a refund.
     pub effect: Effect,
     /// How it stands.
     pub standing: Standing,
@@ -61,6 +96,8 @@ pub struct Operation {
     pub psp_reference: Option<String>,
     /// How much it moves.
     pub amount: Money,
+    /// Effects of which a line is tied to it already.
+    pub tied: Vec<Effect>,
 }
 
 /// How a line named its operation.
@@ -87,8 +124,22 @@ impl Rule {
 pub struct Tie<'a> {
     /// The operation.
     pub operation: &'a Operation,
+    /// What the line says of it.
+    pub effect: Effect,
     /// What tied them.
     pub rule: Rule,
+}
+
+impl Tie<'_> {
+    /// What tells it from others: an operation has one for each effect.
+    pub const fn key(&self) -> (OperationId, Effect) {
+        (self.operation.operation_id, self.effect)
+    }
+
+    /// What we say that the line should, signed as it changes our balance at the PSP; none where that does not fit.
+    pub const fn expected(&self) -> Option<i64> {
+        self.operation.amount.minor.checked_mul(self.effect.sign())
+    }
 }
 
 /// What becomes of a line.
@@ -98,8 +149,8 @@ pub enum Decision<'a> {
     Plain,
     /// It says what we say.
     Match(Tie<'a>),
-    /// It says that an operation succeeded that has not at ours: evidence, to be applied first.
-    Wait(&'a Operation),
+    /// It says of an operation what has not happened at ours: evidence, to be applied first.
+    Wait(Tie<'a>),
     /// It is about this operation, and says something else.
     Differs(Tie<'a>, Difference),
     /// It is about nothing that we could tie it to.
@@ -131,6 +182,7 @@ pub struct Unexplained<'a> {
 pub struct Candidates {
     operations: Vec<Operation>,
     by_id: HashMap<OperationId, usize>,
+    by_name: HashMap<OperationId, Vec<usize>>,
     by_reference: HashMap<String, Vec<usize>>,
 }
 
@@ -143,6 +195,7 @@ impl Candidates {
             }
             let index = self.operations.len();
             self.by_id.insert(operation.operation_id, index);
+            self.by_name.entry(operation.named_id).or_default().push(index);
             if let Some(reference) = &operation.psp_reference {
                 self.by_reference.entry(reference.clone()).or_default().push(index);
             }
@@ -150,9 +203,13 @@ impl Candidates {
         }
     }
 
-    /// The operation with this id.
-    pub fn by_id(&self, id: OperationId) -> Option<&Operation> {
-        self.by_id.get(&id).and_then(|&index| self.operations.get(index))
+    /// Whether an operation is known by this name.
+    pub fn knows(&self, name: OperationId) -> bool {
+        self.by_name.contains_key(&name)
+    }
+
+    fn by_name(&self, name: OperationId) -> impl Iterator<Item = &Operation> {
+        self.by_name.get(&name).into_iter().flatten().filter_map(|&index| self.operations.get(index))
     }
 
     fn by_reference<'a>(&'a self, reference: &str, effect: Effect) -> impl Iterator<Item = &'a Operation> {
@@ -161,14 +218,17 @@ impl Candidates {
             .into_iter()
             .flatten()
             .filter_map(|&index| self.operations.get(index))
-            .filter(move |operation| operation.effect == effect)
+            .filter(move |operation| operation.effect == effect.of_operation())
     }
 }
+
+/// Ties that lines of the same batch have made already.
+pub type Ties = HashSet<(OperationId, Effect)>;
 
 /// The PSP's name of the operation that a line is about.
 pub fn reference_of(line: &Line) -> Option<&str> {
     match line.kind {
-        LineKind::Refund => line.psp_source.as_deref(),
+        LineKind::Refund | LineKind::RefundFailure => line.psp_source.as_deref(),
         LineKind::Capture
         | LineKind::Chargeback
         | LineKind::Fee
@@ -177,16 +237,18 @@ pub fn reference_of(line: &Line) -> Option<&str> {
     }
 }
 
-/// What becomes of `line`, given the operations that its names find. `refused` is why `payment-service` would not apply
-/// it as evidence, if it was asked.
-pub fn decide<'a>(line: &Line, candidates: &'a Candidates, refused: Option<&str>) -> Decision<'a> {
-    let effect = match line.kind {
-        LineKind::Fee | LineKind::Payout => return Decision::Plain,
-        LineKind::Capture | LineKind::Refund | LineKind::Chargeback | LineKind::Adjustment => {
-            Effect::of(line.kind)
-        }
-    };
-    let Some(effect) = effect else {
+/// What becomes of `line`, given the operations that its names find and the ties that lines before it have made. `refused`
+/// is why `payment-service` would not apply it as evidence, if it was asked.
+pub fn decide<'a>(
+    line: &Line,
+    candidates: &'a Candidates,
+    ties: &Ties,
+    refused: Option<&str>,
+) -> Decision<'a> {
+    if matches!(line.kind, LineKind::Fee | LineKind::Payout) {
+        return Decision::Plain;
+    }
+    let Some(effect) = Effect::of(line.kind) else {
         let about = line
             .psp_reference
             .as_deref()
@@ -194,7 +256,7 @@ pub fn decide<'a>(line: &Line, candidates: &'a Candidates, refused: Option<&str>
         let because = format!("no operation of ours is a {}", line.category);
         return Decision::Unexplained(Unexplained { kind: BreakKind::UnknownToUs, about, because });
     };
-    match tie(line, candidates, effect) {
+    match tie(line, candidates, ties, effect) {
         Err(unexplained) => Decision::Unexplained(unexplained),
         Ok(tie) => compare(line, tie, refused),
     }
@@ -202,43 +264,51 @@ pub fn decide<'a>(line: &Line, candidates: &'a Candidates, refused: Option<&str>
 
 fn compare<'a>(line: &Line, tie: Tie<'a>, refused: Option<&str>) -> Decision<'a> {
     let operation = tie.operation;
-    match (operation.standing, refused) {
-        (Standing::NotSucceeded, None) => Decision::Wait(operation),
-        (Standing::NotSucceeded, Some(why)) => Decision::Unexplained(Unexplained {
+    match (operation.standing.has(tie.effect), refused) {
+        (false, None) => Decision::Wait(tie),
+        (false, Some(why)) => Decision::Unexplained(Unexplained {
             kind: BreakKind::Status,
             about: Some(operation),
             because: format!("it did not succeed at ours and was not changed: {why}"),
         }),
-        (Standing::Succeeded, _) if line.currency != operation.amount.currency => {
+        (true, _) if line.currency != operation.amount.currency => {
             Decision::Differs(tie, Difference::Currency)
         }
-        (Standing::Succeeded, _) if line.gross != operation.amount.minor * operation.effect.sign() => {
-            Decision::Differs(tie, Difference::Amount)
-        }
-        (Standing::Succeeded, _) => Decision::Match(tie),
+        (true, _) if tie.expected() != Some(line.gross) => Decision::Differs(tie, Difference::Amount),
+        (true, _) => Decision::Match(tie),
     }
 }
 
 /// The one operation that the line names, by the PSP's reference, else by ours.
-fn tie<'a>(line: &Line, candidates: &'a Candidates, effect: Effect) -> Result<Tie<'a>, Unexplained<'a>> {
+fn tie<'a>(
+    line: &Line,
+    candidates: &'a Candidates,
+    ties: &Ties,
+    effect: Effect,
+) -> Result<Tie<'a>, Unexplained<'a>> {
     let unknown = |about, because| Unexplained { kind: BreakKind::UnknownToUs, about, because };
     let reference = reference_of(line);
-    let ours = line.operation_id.and_then(|id| candidates.by_id(id));
-    let mut theirs = reference.into_iter().flat_map(|name| candidates.by_reference(name, effect));
-    match (theirs.next(), theirs.next(), ours) {
-        (Some(one), Some(other), _) => Err(unknown(
-            None,
-            format!("the PSP's reference is of operations {} and {}", one.operation_id, other.operation_id),
-        )),
-        (Some(one), None, _) => match line.operation_id {
-            Some(named) if named != one.operation_id => Err(unknown(
-                Some(one),
-                format!("the PSP's reference is of operation {}, ours names {named}", one.operation_id),
-            )),
-            _ => Ok(Tie { operation: one, rule: Rule::PspReference }),
-        },
-        (None, _, Some(operation)) => by_our_reference(operation, reference, effect),
-        (None, _, None) => Err(unknown(
+    let theirs: Vec<&Operation> =
+        reference.into_iter().flat_map(|name| candidates.by_reference(name, effect)).collect();
+    let ours: Vec<&Operation> = line.operation_id.into_iter().flat_map(|id| candidates.by_name(id)).collect();
+    match (theirs.as_slice(), ours.as_slice()) {
+        ([one, ..], _) => {
+            if let Some(named) = line.operation_id.filter(|named| *named != one.named_id) {
+                return Err(unknown(
+                    Some(one),
+                    format!("the PSP's reference is of operation {}, ours names {named}", one.named_id),
+                ));
+            }
+            let operation = one_of(line, &theirs, ties, effect)
+                .map_err(|other| unknown(None, several(one.operation_id, other)))?;
+            Ok(Tie { operation, effect, rule: Rule::PspReference })
+        }
+        ([], [_, ..]) => {
+            let operation = one_of(line, &ours, ties, effect)
+                .map_err(|other| unknown(None, several(ours[0].operation_id, other)))?;
+            by_our_reference(operation, reference, effect)
+        }
+        ([], []) => Err(unknown(
             None,
             match (line.operation_id, reference) {
                 (Some(named), _) => format!("operation {named} is none of ours"),
@@ -249,26 +319,61 @@ fn tie<'a>(line: &Line, candidates: &'a Candidates, effect: Effect) -> Result<Ti
     }
 }
 
+fn several(one: OperationId, other: OperationId) -> String {
+    format!("the PSP's reference is of operations {one} and {other}")
+}
+
+/// Which of several operations of one name the line is about: the captures of one payment, of which those of the line's
+/// amount that no line is tied to yet are all alike, and the oldest is as good as any. Where that finds none, there must
+/// have been only one; else another of them is named, for the person who looks.
+fn one_of<'a>(
+    line: &Line,
+    named: &[&'a Operation],
+    ties: &Ties,
+    effect: Effect,
+) -> Result<&'a Operation, OperationId> {
+    let [first, second, ..] = named else {
+        return named.first().copied().ok_or(OperationId::from_uuid(uuid::Uuid::nil()));
+    };
+    if named.iter().any(|operation| operation.payment_id != first.payment_id) {
+        return Err(second.operation_id);
+    }
+    let is_free = |operation: &Operation| {
+        !operation.tied.contains(&effect) && !ties.contains(&(operation.operation_id, effect))
+    };
+    let says = Money::new(line.gross.saturating_mul(effect.sign()), line.currency);
+    let of_amount = |operation: &&Operation| operation.amount == says;
+    let mut free = named.iter().copied().filter(|operation| is_free(operation));
+    match (free.clone().find(of_amount), free.next(), free.next()) {
+        (Some(operation), ..) | (None, Some(operation), None) => Ok(operation),
+        (None, Some(_), Some(_)) => Err(second.operation_id),
+        // one line too many: it finds its place taken
+        (None, None, _) => Ok(named.iter().copied().find(of_amount).unwrap_or(first)),
+    }
+}
+
 /// The PSP's reference finds nothing, ours finds `operation`.
 fn by_our_reference<'a>(
     operation: &'a Operation,
     reference: Option<&str>,
     effect: Effect,
 ) -> Result<Tie<'a>, Unexplained<'a>> {
-    if operation.effect != effect {
+    if operation.effect != effect.of_operation() {
         return Err(Unexplained {
             kind: BreakKind::UnknownToUs,
             about: Some(operation),
             because: format!("operation {} is of another kind", operation.operation_id),
         });
     }
-    match (operation.psp_reference.as_deref(), reference, operation.standing) {
-        (Some(known), Some(named), Standing::Succeeded) if known != named => Err(Unexplained {
-            kind: twice(effect),
-            about: Some(operation),
-            because: format!("the operation is {known} at the PSP, this is {named}"),
-        }),
-        _ => Ok(Tie { operation, rule: Rule::OurReference }),
+    match (operation.psp_reference.as_deref(), reference) {
+        (Some(known), Some(named)) if known != named && operation.standing != Standing::NotSucceeded => {
+            Err(Unexplained {
+                kind: twice(effect),
+                about: Some(operation),
+                because: format!("the operation is {known} at the PSP, this is {named}"),
+            })
+        }
+        _ => Ok(Tie { operation, effect, rule: Rule::OurReference }),
     }
 }
 
@@ -277,6 +382,7 @@ pub const fn twice(effect: Effect) -> BreakKind {
     match effect {
         Effect::Capture => BreakKind::CapturedTwice,
         Effect::Refund => BreakKind::RefundedTwice,
+        Effect::RefundFailure => BreakKind::Duplicate,
     }
 }
 

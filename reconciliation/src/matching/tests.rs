@@ -9,12 +9,14 @@ fn id(number: u128) -> OperationId {
 fn operation(number: u128, reference: Option<&str>) -> Operation {
     Operation {
         operation_id: id(number),
+        named_id: id(number),
         payment_id: PaymentId::from_uuid(uuid::Uuid::from_u128(number)),
         order_id: format!("o-{number}"),
         effect: Effect::Capture,
         standing: Standing::Succeeded,
         psp_reference: reference.map(str::to_owned),
         amount: Money::new(10_000, Currency::EUR),
+        tied: Vec::new(),
     }
 }
 
@@ -45,7 +47,7 @@ fn word(decision: &Decision<'_>) -> String {
     match decision {
         Decision::Plain => "plain".to_owned(),
         Decision::Match(tie) => format!("match {} by {}", tie.operation.order_id, tie.rule.as_str()),
-        Decision::Wait(operation) => format!("wait {}", operation.order_id),
+        Decision::Wait(tie) => format!("wait {}", tie.operation.order_id),
         Decision::Differs(tie, difference) => format!("{difference:?} of {}", tie.operation.order_id),
         Decision::Unexplained(unexplained) => match unexplained.about {
             Some(about) => format!("{} near {}", unexplained.kind.as_str(), about.order_id),
@@ -57,7 +59,7 @@ fn word(decision: &Decision<'_>) -> String {
 fn check(operations: Vec<Operation>, line: &Line, refused: Option<&str>, expected: &str) {
     let mut candidates = Candidates::default();
     candidates.add(operations.clone());
-    assert_eq!(word(&decide(line, &candidates, refused)), expected, "{operations:?} {line:?}");
+    assert_eq!(word(&decide(line, &candidates, &Ties::new(), refused)), expected, "{operations:?} {line:?}");
 }
 
 #[test]
@@ -141,6 +143,70 @@ fn a_refund_is_matched_to_a_refund_and_never_to_its_payment() {
     check(both(), &second, None, "refunded_twice near o-2");
     let by_payment = Line { operation_id: Some(id(1)), ..of(-10_000, "re_2") };
     check(both(), &by_payment, None, "unknown_to_us near o-1");
+}
+
+/// A capture of its own, of payment 1, which was authorised by operation 1.
+fn part(number: u128, minor: i64) -> Operation {
+    Operation {
+        named_id: id(1),
+        payment_id: PaymentId::from_uuid(uuid::Uuid::from_u128(1)),
+        amount: Money::new(minor, Currency::EUR),
+        ..operation(number, Some("pi_1"))
+    }
+}
+
+#[test]
+fn a_line_is_of_the_capture_of_its_amount_that_no_other_line_has() {
+    let of = |gross| line(LineKind::Capture, gross, Some("pi_1"), Some(1));
+    let parts = || vec![part(2, 4000), part(3, 6000), part(4, 4000)];
+    check(parts(), &of(6000), None, "match o-3 by psp_reference");
+    check(parts(), &of(4000), None, "match o-2 by psp_reference");
+    let first_is_tied =
+        || vec![Operation { tied: vec![Effect::Capture], ..part(2, 4000) }, part(3, 6000), part(4, 4000)];
+    check(first_is_tied(), &of(4000), None, "match o-4 by psp_reference");
+    // of another amount it could be of any
+    check(parts(), &of(5000), None, "unknown_to_us");
+    // but not where only one is left
+    let one_is_left = |effect| vec![Operation { tied: vec![effect], ..part(2, 4000) }, part(3, 6000)];
+    check(one_is_left(Effect::Capture), &of(5000), None, "Amount of o-3");
+    check(one_is_left(Effect::Refund), &of(5000), None, "unknown_to_us");
+    // the PSP's reference is not known yet
+    let unnamed = || parts().into_iter().map(|part| Operation { psp_reference: None, ..part }).collect();
+    check(unnamed(), &of(6000), None, "match o-3 by our_reference");
+}
+
+#[test]
+fn lines_of_one_batch_take_different_captures() {
+    let mut candidates = Candidates::default();
+    candidates.add([part(2, 4000), part(3, 4000)]);
+    let of = line(LineKind::Capture, 4000, Some("pi_1"), Some(1));
+    let mut ties = Ties::new();
+    let mut words = Vec::new();
+    for _ in 0..3 {
+        let decision = decide(&of, &candidates, &ties, None);
+        if let Decision::Match(tie) = decision {
+            ties.insert(tie.key());
+        }
+        words.push(word(&decision));
+    }
+    // the third finds its place taken when it is tied
+    assert_eq!(words, ["o-2", "o-3", "o-2"].map(|order| format!("match {order} by psp_reference")));
+}
+
+#[test]
+fn a_refund_that_came_back_is_matched_beside_the_refund() {
+    let refund = |standing| Operation { effect: Effect::Refund, standing, ..operation(2, Some("re_1")) };
+    let came_back = Line {
+        category: "refund_failure".to_owned(),
+        ..line(LineKind::RefundFailure, 10_000, Some("re_1"), None)
+    };
+    let given = line(LineKind::Refund, -10_000, Some("re_1"), None);
+    check(vec![refund(Standing::Reversed)], &came_back, None, "match o-2 by psp_reference");
+    check(vec![refund(Standing::Reversed)], &given, None, "match o-2 by psp_reference");
+    check(vec![refund(Standing::Succeeded)], &came_back, None, "wait o-2");
+    check(vec![refund(Standing::Succeeded)], &came_back, Some("no"), "status near o-2");
+    let less = Line { gross: 9_000, ..came_back };
+    check(vec![refund(Standing::Reversed)], &less, None, "Amount of o-2");
 }
 
 #[test]

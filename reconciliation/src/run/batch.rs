@@ -7,9 +7,10 @@ use super::booking::{Booking, Key};
 use super::{Error, repo};
 use crate::break_::{self, BreakKind, NewBreak};
 use crate::matching::{
-    self, Candidates, Decision, Difference, Effect, Operation, Tie, Unexplained, decide, reference_of,
+    self, Candidates, Decision, Difference, Effect, Operation, Tie, Ties, Unexplained, decide, reference_of,
 };
 use crate::statement::Line;
+use wallet::wallet::Purses;
 
 /// Lines of one file that are settled in one commit.
 pub(super) struct Batch {
@@ -68,14 +69,7 @@ pub(super) async fn book_in_tx(
     batch: &Batch,
 ) -> Result<Done, Error> {
     let candidates = candidates(tx, merchant, batch).await?;
-    let mut decided: Vec<Decided<'_>> = batch
-        .lines
-        .iter()
-        .map(|stored| Decided {
-            stored,
-            decision: decide(&stored.line, &candidates, stored.refused.as_deref()),
-        })
-        .collect();
+    let mut decided: Vec<Decided<'_>> = decide_all(batch, &candidates);
     let bookings = booking_ids(merchant, batch, &decided);
     tie_in_tx(tx, merchant, batch, &mut decided, &bookings).await?;
     let booked = post_in_tx(tx, merchant, batch, &decided, &bookings).await?;
@@ -91,6 +85,17 @@ pub(super) async fn book_in_tx(
         waiting,
         breaks: opened,
     })
+}
+
+fn decide_all<'a>(batch: &'a Batch, candidates: &'a Candidates) -> Vec<Decided<'a>> {
+    let mut ties = Ties::new();
+    let mut decided = Vec::with_capacity(batch.lines.len());
+    for stored in &batch.lines {
+        let decision = decide(&stored.line, candidates, &ties, stored.refused.as_deref());
+        ties.extend(tie_of(&decision).or(waits_for(&decision)).map(|tie| tie.key()));
+        decided.push(Decided { stored, decision });
+    }
+    decided
 }
 
 /// The operations that the lines name. In the common case one statement: ours and the PSP's reference agree.
@@ -116,12 +121,12 @@ async fn candidates(
         .lines
         .iter()
         .filter_map(|stored| stored.line.operation_id)
-        .filter(|id| candidates.by_id(*id).is_none())
+        .filter(|id| !candidates.knows(*id))
         .collect();
     named.sort_unstable();
     named.dedup();
     if !named.is_empty() {
-        candidates.add(repo::operations_by_id(tx, merchant, batch.psp_account_id, &named).await?);
+        candidates.add(repo::operations_by_name(tx, merchant, batch.psp_account_id, &named).await?);
     }
     Ok(candidates)
 }
@@ -162,7 +167,7 @@ async fn tie_in_tx(
     decided: &mut [Decided<'_>],
     bookings: &BookingIds<'_>,
 ) -> Result<(), Error> {
-    let mut ties: BTreeMap<OperationId, repo::NewMatch> = BTreeMap::new();
+    let mut ties: BTreeMap<(OperationId, Effect), repo::NewMatch> = BTreeMap::new();
     for Decided { stored, decision } in decided.iter() {
         let (Some(tie), Some(&booking_id)) = (tie_of(decision), bookings.get(&stored.key())) else {
             continue;
@@ -171,9 +176,10 @@ async fn tie_in_tx(
             Decision::Differs(_, Difference::Currency) => 0,
             _ => tie.operation.amount.minor,
         };
-        ties.entry(tie.operation.operation_id).or_insert(repo::NewMatch {
+        ties.entry(tie.key()).or_insert(repo::NewMatch {
             line_no: stored.line.line_no,
             rule: tie.rule,
+            released: settled_capture(decision).is_some(),
             allocated,
             booking_id,
         });
@@ -183,16 +189,16 @@ async fn tie_in_tx(
     }
     let tied = repo::insert_matches(tx, merchant, batch.file_id, &ties).await?;
     for Decided { stored, decision } in decided {
-        let Some(Tie { operation, .. }) = tie_of(decision) else { continue };
-        if tied.get(&operation.operation_id) != Some(&stored.line.line_no) {
+        let Some(tie) = tie_of(decision) else { continue };
+        if tied.get(&tie.key()) != Some(&stored.line.line_no) {
             *decision = Decision::Unexplained(Unexplained {
-                kind: matching::twice(operation.effect),
-                about: Some(operation),
+                kind: matching::twice(tie.effect),
+                about: Some(tie.operation),
                 because: "another line is about the same operation".to_owned(),
             });
         }
     }
-    let operations: Vec<OperationId> = tied.into_keys().collect();
+    let operations: Vec<OperationId> = tied.into_keys().map(|(operation, _)| operation).collect();
     break_::close_missing_in_tx(tx, merchant, &operations).await?;
     Ok(())
 }
@@ -204,6 +210,13 @@ const fn tie_of<'a>(decision: &Decision<'a>) -> Option<Tie<'a>> {
     }
 }
 
+const fn waits_for<'a>(decision: &Decision<'a>) -> Option<Tie<'a>> {
+    match decision {
+        Decision::Wait(tie) => Some(*tie),
+        Decision::Plain | Decision::Match(_) | Decision::Differs(..) | Decision::Unexplained(_) => None,
+    }
+}
+
 /// Posts one ledger transaction per booking.
 async fn post_in_tx<'a>(
     tx: &mut PgTransaction<'_>,
@@ -212,8 +225,8 @@ async fn post_in_tx<'a>(
     decided: &[Decided<'a>],
     bookings: &BookingIds<'a>,
 ) -> Result<Vec<Booking<'a>>, Error> {
-    let captures: Vec<&Operation> =
-        decided.iter().filter_map(|decided| settled_capture(&decided.decision)).collect();
+    let captures: Vec<OperationId> =
+        decided.iter().filter_map(|decided| Some(settled_capture(&decided.decision)?.operation_id)).collect();
     let splits = repo::splits(tx, merchant, &captures).await?;
     let mut groups: BTreeMap<Key<'a>, Booking<'a>> = BTreeMap::new();
     for Decided { stored, decision } in decided {
@@ -224,16 +237,61 @@ async fn post_in_tx<'a>(
         let booking = groups.entry(stored.key()).or_insert_with(|| Booking::new(id, stored.key()));
         booking.add(&stored.line, decision).ok_or(Error::Overflow)?;
         if let Some(operation) = settled_capture(decision) {
-            let parts = splits.get(&operation.payment_id).map(Vec::as_slice).unwrap_or_default();
+            let parts = splits.get(&operation.operation_id).map(Vec::as_slice).unwrap_or_default();
             if parts.iter().map(|part| part.amount).sum::<i64>() != operation.amount.minor {
                 return Err(Error::Splits(operation.payment_id));
             }
             booking.release(parts).ok_or(Error::Overflow)?;
         }
     }
+    let mut purses = lock_purses(tx, merchant, batch, &groups).await?;
+    withhold(tx, merchant, &captures, decided, &mut groups).await?;
     let mut booked: Vec<Booking<'a>> = groups.into_values().collect();
-    post_all(tx, merchant, batch, &mut booked).await?;
+    post_all(tx, merchant, batch, &mut booked, &mut purses).await?;
     Ok(booked)
+}
+
+/// Locks all that will be posted to, where a seller's money is among it.
+async fn lock_purses(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    batch: &Batch,
+    groups: &BTreeMap<Key<'_>, Booking<'_>>,
+) -> Result<Purses, Error> {
+    let sellers: BTreeSet<_> = groups.values().flat_map(Booking::sellers).collect();
+    if sellers.is_empty() {
+        return Ok(Purses::new());
+    }
+    let others: BTreeSet<_> =
+        groups.values().flat_map(|booking| booking.accounts(batch.psp_account_id)).collect();
+    let (sellers, others): (Vec<_>, Vec<_>) = (sellers.into_iter().collect(), others.into_iter().collect());
+    Ok(wallet::wallet::lock_in_tx(tx, merchant, &sellers, &others).await?)
+}
+
+/// What refunds took of the captures while they were not settled does not become available. Read after the sellers'
+/// accounts are locked, as refunds take it: no refund can come in between.
+async fn withhold<'a>(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    captures: &[OperationId],
+    decided: &[Decided<'a>],
+    groups: &mut BTreeMap<Key<'a>, Booking<'a>>,
+) -> Result<(), Error> {
+    if captures.is_empty() {
+        return Ok(());
+    }
+    let draws = repo::draws(tx, merchant, captures).await?;
+    if draws.is_empty() {
+        return Ok(());
+    }
+    for Decided { stored, decision } in decided {
+        let Some(operation) = settled_capture(decision) else { continue };
+        let Some(booking) = groups.get_mut(&stored.key()) else { continue };
+        for (seller, minor) in draws.get(&operation.operation_id).into_iter().flatten() {
+            booking.withhold(seller, *minor).ok_or(Error::Splits(operation.payment_id))?;
+        }
+    }
+    Ok(())
 }
 
 async fn post_all(
@@ -241,23 +299,12 @@ async fn post_all(
     merchant: MerchantId,
     batch: &Batch,
     booked: &mut [Booking<'_>],
+    purses: &mut Purses,
 ) -> Result<(), Error> {
-    let mut sellers: Vec<_> = booked.iter().flat_map(Booking::sellers).collect();
-    sellers.sort();
-    sellers.dedup();
-    let mut debts = match sellers.as_slice() {
-        [] => BTreeMap::new(),
-        sellers => {
-            let others: BTreeSet<_> =
-                booked.iter().flat_map(|booking| booking.accounts(batch.psp_account_id)).collect();
-            let others: Vec<_> = others.into_iter().collect();
-            wallet::wallet::lock_debts_in_tx(tx, merchant, sellers, &others).await?
-        }
-    };
     let mut postings = Vec::with_capacity(booked.len());
     let mut posted = Vec::with_capacity(booked.len());
     for (index, booking) in booked.iter().enumerate() {
-        if let Some(posting) = booking.posting(batch.psp_account_id, &mut debts)? {
+        if let Some(posting) = booking.posting(batch.psp_account_id, purses)? {
             postings.push(posting);
             posted.push(index);
         }
@@ -275,7 +322,7 @@ async fn post_all(
 /// The capture that a line confirms to the cent: its sellers' money becomes available.
 fn settled_capture<'a>(decision: &Decision<'a>) -> Option<&'a Operation> {
     match decision {
-        Decision::Match(tie) if tie.operation.effect == Effect::Capture => Some(tie.operation),
+        Decision::Match(tie) if tie.effect == Effect::Capture => Some(tie.operation),
         Decision::Match(_)
         | Decision::Plain
         | Decision::Wait(_)
@@ -340,7 +387,7 @@ async fn note_evidence(
     let waiting: Vec<(&Stored, OperationId)> = decided
         .iter()
         .filter_map(|Decided { stored, decision }| match decision {
-            Decision::Wait(operation) => Some((*stored, operation.operation_id)),
+            Decision::Wait(tie) => Some((*stored, tie.operation.operation_id)),
             Decision::Plain | Decision::Match(_) | Decision::Differs(..) | Decision::Unexplained(_) => None,
         })
         .collect();

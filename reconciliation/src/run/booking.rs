@@ -4,7 +4,7 @@ use ledger::account::Account;
 use ledger::posting::{Builder, Posting, PostingError, Source};
 use money::{BookingId, Currency, Money, PspAccountId, SellerId, TransactionId};
 use time::Date;
-use wallet::wallet::Split;
+use wallet::wallet::{Purses, Split};
 
 use crate::matching::{Decision, Difference};
 use crate::statement::{Line, LineKind};
@@ -16,9 +16,6 @@ pub(super) struct Key<'a> {
     pub payout_id: Option<&'a str>,
     pub currency: Currency,
 }
-
-/// What sellers owe, as locked; less what this transaction repays already.
-pub(super) type Debts = BTreeMap<(SellerId, Currency), i64>;
 
 /// What lines of one key move, added up. Amounts are minor units of its currency.
 pub(super) struct Booking<'a> {
@@ -69,7 +66,7 @@ impl<'a> Booking<'a> {
     pub fn add(&mut self, line: &Line, decision: &Decision<'_>) -> Option<()> {
         let by_kind = match line.kind {
             LineKind::Capture => &mut self.captures,
-            LineKind::Refund => &mut self.refunds,
+            LineKind::Refund | LineKind::RefundFailure => &mut self.refunds,
             LineKind::Chargeback => &mut self.chargebacks,
             LineKind::Fee => &mut self.fee_lines,
             LineKind::Payout => &mut self.payouts,
@@ -81,7 +78,7 @@ impl<'a> Booking<'a> {
             Decision::Plain | Decision::Wait(_) => (0, 0),
             Decision::Match(_) => (line.gross, 0),
             Decision::Differs(tie, Difference::Amount) => {
-                let ours = tie.operation.amount.minor.checked_mul(tie.operation.effect.sign())?;
+                let ours = tie.expected()?;
                 (ours, line.gross.checked_sub(ours)?)
             }
             Decision::Differs(_, Difference::Currency) | Decision::Unexplained(_) => (0, line.gross),
@@ -108,8 +105,15 @@ impl<'a> Booking<'a> {
         self.sellers.keys().map(|seller| (seller.clone(), self.key.currency))
     }
 
-    /// The posting; none when everything comes to nothing. Takes what it repays from `debts`.
-    pub fn posting(&self, psp: PspAccountId, debts: &mut Debts) -> Result<Option<Posting>, PostingError> {
+    /// Takes away what refunds had taken of a settled capture before; none where that is more than it brought.
+    pub fn withhold(&mut self, seller: &SellerId, minor: i64) -> Option<()> {
+        let sum = self.sellers.get_mut(seller)?;
+        *sum = sum.checked_sub(minor).filter(|sum| *sum >= 0)?;
+        Some(())
+    }
+
+    /// The posting; none when everything comes to nothing. Takes what it repays from `purses`.
+    pub fn posting(&self, psp: PspAccountId, purses: &mut Purses) -> Result<Option<Posting>, PostingError> {
         let Some(effective) = self.effective else { return Ok(None) };
         let source = Source { table: "settlement", id: self.id.as_uuid() };
         let currency = self.key.currency;
@@ -118,9 +122,8 @@ impl<'a> Booking<'a> {
             posting = debit_signed(posting, account, minor, currency)?;
         }
         for (seller, &minor) in &self.sellers {
-            let debt = debts.entry((seller.clone(), currency)).or_default();
-            posting = wallet::wallet::settle(posting, seller, Money::new(minor, currency), *debt);
-            *debt -= minor.min(*debt);
+            let purse = purses.entry((seller.clone(), currency)).or_default();
+            posting = wallet::wallet::settle(posting, seller, Money::new(minor, currency), purse);
         }
         match posting.build() {
             Ok(posting) => Ok(Some(posting)),

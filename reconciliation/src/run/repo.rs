@@ -198,10 +198,12 @@ pub(super) async fn claim_ripe_evidence(
         r#"select e.file_id as "file_id: FileId", e.line_no, f.psp_account_id as "psp_account_id: PspAccountId"
          from settlement_evidence e
          join settlement_file f on f.merchant_id = e.merchant_id and f.file_id = e.file_id
+         join settlement_line l on l.merchant_id = e.merchant_id and l.file_id = e.file_id and l.line_no = e.line_no
          where e.merchant_id = $1 and e.settled_at is null and (e.file_id, e.line_no) > ($2, $3)
            and (e.refused is not null or exists (
                select 1 from settleable_operation o
-               where o.merchant_id = $1 and o.operation_id = e.operation_id and o.status in ('succeeded', 'reversed')))
+               where o.merchant_id = $1 and o.operation_id = e.operation_id
+                 and (o.status = 'reversed' or o.status = 'succeeded' and l.kind <> 'refund_failure')))
          order by e.file_id, e.line_no limit 1
          for no key update of e skip locked"#,
         merchant.as_uuid(),
@@ -221,7 +223,8 @@ pub(super) async fn claim_ripe_evidence(
          where e.merchant_id = $1 and e.file_id = $2 and e.line_no >= $3 and e.settled_at is null
            and (e.refused is not null or exists (
                select 1 from settleable_operation o
-               where o.merchant_id = $1 and o.operation_id = e.operation_id and o.status in ('succeeded', 'reversed')))
+               where o.merchant_id = $1 and o.operation_id = e.operation_id
+                 and (o.status = 'reversed' or o.status = 'succeeded' and l.kind <> 'refund_failure')))
          order by e.line_no limit $4
          for no key update of e skip locked"#,
         merchant.as_uuid(),
@@ -237,6 +240,7 @@ pub(super) async fn claim_ripe_evidence(
 
 struct OperationRow {
     operation_id: OperationId,
+    named_id: OperationId,
     payment_id: PaymentId,
     order_id: String,
     effect: String,
@@ -244,6 +248,7 @@ struct OperationRow {
     psp_reference: Option<String>,
     amount: i64,
     currency: String,
+    tied: Vec<String>,
 }
 
 impl TryFrom<OperationRow> for Operation {
@@ -256,18 +261,28 @@ impl TryFrom<OperationRow> for Operation {
             _ => return Err(Error::Corrupt(row.effect)),
         };
         let standing = match row.status.as_str() {
-            // a reversal is a movement, and a line, of its own
-            "succeeded" | "reversed" => Standing::Succeeded,
+            "succeeded" => Standing::Succeeded,
+            "reversed" => Standing::Reversed,
             _ => Standing::NotSucceeded,
         };
         Ok(Self {
             operation_id: row.operation_id,
+            named_id: row.named_id,
             payment_id: row.payment_id,
             order_id: row.order_id,
             effect,
             standing,
             psp_reference: row.psp_reference,
             amount: Money::new(row.amount, currency(&row.currency)?),
+            tied: row
+                .tied
+                .iter()
+                .filter_map(|word| {
+                    [Effect::Capture, Effect::Refund, Effect::RefundFailure]
+                        .into_iter()
+                        .find(|effect| effect.as_str() == word)
+                })
+                .collect(),
         })
     }
 }
@@ -280,16 +295,19 @@ pub(super) async fn operations_by_reference(
 ) -> Result<Vec<Operation>, Error> {
     let rows = sqlx::query_as!(
         OperationRow,
-        r#"select operation_id as "operation_id!: OperationId", payment_id as "payment_id!: PaymentId",
-                order_id as "order_id!", effect as "effect!", status as "status!", psp_reference, amount as "amount!",
-                currency as "currency!"
+        r#"select o.operation_id as "operation_id!: OperationId", o.named_id as "named_id!: OperationId",
+                o.payment_id as "payment_id!: PaymentId", o.order_id as "order_id!", o.effect as "effect!",
+                o.status as "status!", o.psp_reference, o.amount as "amount!", o.currency as "currency!",
+                array(select m.effect from recon_match m
+                      where m.merchant_id = $1 and m.operation_id = o.operation_id and m.revoked_at is null) as "tied!"
          from unnest($3::text[]) as named (reference)
          cross join lateral (
              select * from settleable_operation o
              where o.merchant_id = $1 and o.psp_account_id = $2 and o.psp_reference = named.reference
              -- looked up one by one, however many there are: a scan of all operations for each batch would never end
              offset 0
-         ) o"#,
+         ) o
+         order by o.created_at, o.operation_id"#,
         merchant.as_uuid(),
         account.as_uuid(),
         references as &[&str],
@@ -299,104 +317,145 @@ pub(super) async fn operations_by_reference(
     rows.into_iter().map(Operation::try_from).collect()
 }
 
-pub(super) async fn operations_by_id(
+pub(super) async fn operations_by_name(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
     account: PspAccountId,
-    ids: &[OperationId],
+    names: &[OperationId],
 ) -> Result<Vec<Operation>, Error> {
-    let ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
+    let names: Vec<Uuid> = names.iter().map(|id| id.as_uuid()).collect();
     let rows = sqlx::query_as!(
         OperationRow,
-        r#"select operation_id as "operation_id!: OperationId", payment_id as "payment_id!: PaymentId",
-                order_id as "order_id!", effect as "effect!", status as "status!", psp_reference, amount as "amount!",
-                currency as "currency!"
+        r#"select o.operation_id as "operation_id!: OperationId", o.named_id as "named_id!: OperationId",
+                o.payment_id as "payment_id!: PaymentId", o.order_id as "order_id!", o.effect as "effect!",
+                o.status as "status!", o.psp_reference, o.amount as "amount!", o.currency as "currency!",
+                array(select m.effect from recon_match m
+                      where m.merchant_id = $1 and m.operation_id = o.operation_id and m.revoked_at is null) as "tied!"
          from unnest($3::uuid[]) as named (id)
          cross join lateral (
              select * from settleable_operation o
-             where o.merchant_id = $1 and o.psp_account_id = $2 and o.operation_id = named.id
+             where o.merchant_id = $1 and o.psp_account_id = $2 and o.named_id = named.id
              offset 0
-         ) o"#,
+         ) o
+         order by o.created_at, o.operation_id"#,
         merchant.as_uuid(),
         account.as_uuid(),
-        &ids,
+        &names,
     )
     .fetch_all(&mut **tx)
     .await?;
     rows.into_iter().map(Operation::try_from).collect()
 }
 
-/// The splits of the payments that `captures` are of.
+/// How captures fall on their payments' splits.
 pub(super) async fn splits(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
-    captures: &[&Operation],
-) -> Result<HashMap<PaymentId, Vec<Split>>, Error> {
-    let payments: Vec<Uuid> = captures.iter().map(|operation| operation.payment_id.as_uuid()).collect();
-    let mut splits: HashMap<PaymentId, Vec<Split>> = HashMap::with_capacity(payments.len());
-    if payments.is_empty() {
+    captures: &[OperationId],
+) -> Result<HashMap<OperationId, Vec<Split>>, Error> {
+    let mut splits: HashMap<OperationId, Vec<Split>> = HashMap::with_capacity(captures.len());
+    if captures.is_empty() {
         return Ok(splits);
     }
+    let ids: Vec<Uuid> = captures.iter().map(|id| id.as_uuid()).collect();
     let rows = sqlx::query!(
-        r#"select payment_id as "payment_id!: PaymentId", seller_id as "seller_id!", amount as "amount!",
+        r#"select operation_id as "operation_id!: OperationId", seller_id as "seller_id!", amount as "amount!",
                 platform_fee as "platform_fee!"
-         from unnest($2::uuid[]) as of_payment (id)
+         from unnest($2::uuid[]) as of_capture (id)
          cross join lateral (
-             select * from settleable_split s where s.merchant_id = $1 and s.payment_id = of_payment.id offset 0
+             select * from settleable_split s where s.merchant_id = $1 and s.operation_id = of_capture.id offset 0
          ) s"#,
         merchant.as_uuid(),
-        &payments,
+        &ids,
     )
     .fetch_all(&mut **tx)
     .await?;
     for row in rows {
-        let seller =
-            SellerId::try_from(row.seller_id.clone()).map_err(|_| Error::Corrupt(row.seller_id.clone()))?;
-        let split = Split { seller, amount: row.amount, platform_fee: row.platform_fee };
-        splits.entry(row.payment_id).or_default().push(split);
+        let split =
+            Split { seller: seller(&row.seller_id)?, amount: row.amount, platform_fee: row.platform_fee };
+        splits.entry(row.operation_id).or_default().push(split);
     }
     Ok(splits)
+}
+
+fn seller(id: &str) -> Result<SellerId, Error> {
+    SellerId::try_from(id.to_owned()).map_err(|_| Error::Corrupt(id.to_owned()))
+}
+
+/// What refunds took of captures while these were not settled, by seller.
+pub(super) async fn draws(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    captures: &[OperationId],
+) -> Result<HashMap<OperationId, Vec<(SellerId, i64)>>, Error> {
+    let ids: Vec<Uuid> = captures.iter().map(|id| id.as_uuid()).collect();
+    let rows = sqlx::query!(
+        r#"select operation_id as "operation_id!: OperationId", seller_id as "seller_id!", amount as "amount!"
+         from unnest($2::uuid[]) as of_capture (id)
+         cross join lateral (
+             select * from settleable_draw d where d.merchant_id = $1 and d.operation_id = of_capture.id offset 0
+         ) d"#,
+        merchant.as_uuid(),
+        &ids,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let mut draws: HashMap<OperationId, Vec<(SellerId, i64)>> = HashMap::new();
+    for row in rows {
+        draws.entry(row.operation_id).or_default().push((seller(&row.seller_id)?, row.amount));
+    }
+    Ok(draws)
 }
 
 /// A line's match to an operation.
 pub(super) struct NewMatch {
     pub line_no: i32,
     pub rule: Rule,
+    /// Whether it makes the sellers' parts available.
+    pub released: bool,
     pub allocated: i64,
     pub booking_id: BookingId,
 }
 
-/// Ties lines to operations that are not tied yet, in the operations' order, and answers which were.
+/// Ties lines to operations whose effect is not tied yet, in the operations' order, and answers which were.
 pub(super) async fn insert_matches(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
     file: FileId,
-    matches: &BTreeMap<OperationId, NewMatch>,
-) -> Result<HashMap<OperationId, i32>, sqlx::Error> {
-    let operations: Vec<Uuid> = matches.keys().map(|id| id.as_uuid()).collect();
+    matches: &BTreeMap<(OperationId, Effect), NewMatch>,
+) -> Result<HashMap<(OperationId, Effect), i32>, sqlx::Error> {
+    let operations: Vec<Uuid> = matches.keys().map(|(id, _)| id.as_uuid()).collect();
+    let effects: Vec<&str> = matches.keys().map(|(_, effect)| effect.as_str()).collect();
     let lines: Vec<i32> = matches.values().map(|new| new.line_no).collect();
     let rules: Vec<&str> = matches.values().map(|new| new.rule.as_str()).collect();
+    let released: Vec<bool> = matches.values().map(|new| new.released).collect();
     let allocated: Vec<i64> = matches.values().map(|new| new.allocated).collect();
     let bookings: Vec<Uuid> = matches.values().map(|new| new.booking_id.as_uuid()).collect();
     let rows = sqlx::query!(
-        r#"insert into recon_match (merchant_id, file_id, line_no, operation_id, rule, allocated, booking_id, matched_at)
-         select $1, $2, m.line_no, m.operation_id, m.rule, m.allocated, m.booking_id, now()
-         from unnest($3::int[], $4::uuid[], $5::text[], $6::bigint[], $7::uuid[])
-             as m (line_no, operation_id, rule, allocated, booking_id)
-         order by m.operation_id
-         on conflict (merchant_id, operation_id) where revoked_at is null do nothing
-         returning operation_id as "operation_id: OperationId", line_no"#,
+        r#"insert into recon_match (merchant_id, file_id, line_no, operation_id, effect, rule, released, allocated,
+                                 booking_id, matched_at)
+         select $1, $2, m.line_no, m.operation_id, m.effect, m.rule, m.released, m.allocated, m.booking_id, now()
+         from unnest($3::int[], $4::uuid[], $5::text[], $6::text[], $7::bool[], $8::bigint[], $9::uuid[])
+             as m (line_no, operation_id, effect, rule, released, allocated, booking_id)
+         order by m.operation_id, m.effect
+         on conflict (merchant_id, operation_id, effect) where revoked_at is null do nothing
+         returning line_no"#,
         merchant.as_uuid(),
         file.as_uuid(),
         &lines,
         &operations,
+        &effects as &[&str],
         &rules as &[&str],
+        &released,
         &allocated,
         &bookings,
     )
     .fetch_all(&mut **tx)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.operation_id, row.line_no)).collect())
+    // a line has one tie
+    let tied: std::collections::HashSet<i32> = rows.into_iter().map(|row| row.line_no).collect();
+    let kept = matches.iter().filter(|(_, new)| tied.contains(&new.line_no));
+    Ok(kept.map(|(key, new)| (*key, new.line_no)).collect())
 }
 
 pub(super) async fn insert_bookings(

@@ -37,6 +37,8 @@ pub enum LineKind {
     Capture,
     /// Money given back to a buyer.
     Refund,
+    /// The same, come back: it did not reach the buyer.
+    RefundFailure,
     /// Money taken back by a cardholder's bank, or returned by it.
     Chargeback,
     /// What the PSP charges, on its own.
@@ -48,14 +50,22 @@ pub enum LineKind {
 }
 
 impl LineKind {
-    const ALL: [Self; 6] =
-        [Self::Capture, Self::Refund, Self::Chargeback, Self::Fee, Self::Payout, Self::Adjustment];
+    const ALL: [Self; 7] = [
+        Self::Capture,
+        Self::Refund,
+        Self::RefundFailure,
+        Self::Chargeback,
+        Self::Fee,
+        Self::Payout,
+        Self::Adjustment,
+    ];
 
     /// The word in the database and the reports.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Capture => "capture",
             Self::Refund => "refund",
+            Self::RefundFailure => "refund_failure",
             Self::Chargeback => "chargeback",
             Self::Fee => "fee",
             Self::Payout => "payout",

@@ -188,7 +188,7 @@ impl Row<'_> {
         let kind = kind_of(&category);
         let operation = match kind {
             // the metadata of a payment names its capture, not this refund
-            LineKind::Refund => columns.refund_operation,
+            LineKind::Refund | LineKind::RefundFailure => columns.refund_operation,
             _ => Some(columns.operation),
         };
         let occurred_at = self.moment(columns.created)?;
@@ -266,6 +266,7 @@ fn kind_of(category: &str) -> LineKind {
     match category {
         "charge" => LineKind::Capture,
         "refund" => LineKind::Refund,
+        "refund_failure" => LineKind::RefundFailure,
         "dispute" | "dispute_reversal" => LineKind::Chargeback,
         "fee" | "network_cost" => LineKind::Fee,
         "payout" | "payout_reversal" => LineKind::Payout,

@@ -53,7 +53,7 @@ fn wrong_in_a_field() -> Vec<(Value, &'static str)> {
         (with("payment_method", json!("pm card")), "payment_method"),
         (with("payment_method", json!("x".repeat(256))), "payment_method"),
         (with("psp_account_id", json!("main")), "psp_account_id"),
-        (with("capture", json!("manual")), "capture"),
+        (with("capture", json!("later")), "capture"),
         (with("capture", json!("")), "capture"),
         (with("splits", json!({})), "splits"),
         (with_splits(&[("anna", 999, 0)]), "splits"),

@@ -10,19 +10,27 @@ use super::{Answer, Api, new_key, order_of};
 use crate::world::World;
 
 /// Every route of the service, from the design: none is forgotten, and none is there that nobody knows of.
-const ROUTES: [&str; 13] = [
+const ROUTES: [&str; 21] = [
     "get /healthz",
     "get /openapi.json",
     "get /readyz",
     "get /v1/ledger/accounts",
     "get /v1/ledger/transactions",
     "get /v1/ledger/trial-balance",
+    "get /v1/operations/{operation_id}",
     "get /v1/payments",
     "get /v1/payments/{payment_id}",
+    "get /v1/payments/{payment_id}/capture",
+    "get /v1/payments/{payment_id}/operations",
+    "get /v1/payments/{payment_id}/refunds",
     "get /v1/payments/{payment_id}/timeline",
+    "get /v1/payments/{payment_id}/void",
     "get /v1/wallets/{seller}",
     "get /v1/wallets/{seller}/entries",
     "post /v1/payments",
+    "post /v1/payments/{payment_id}/capture",
+    "post /v1/payments/{payment_id}/refunds",
+    "post /v1/payments/{payment_id}/void",
     "post /v1/webhooks/{psp_account}",
 ];
 
@@ -181,6 +189,10 @@ async fn what_is_answered_is_as_described() {
     assert_eq!(api.pay(key, "k-1", &order_of("anna", "o-1", 1000)).await.status, 201);
     assert_eq!(api.pay(key, "k-3", &order_of("anna", "o-1", 1000)).await.status, 409);
     assert_eq!(api.pay(key, "k-1", &order_of("anna", "o-1", 1001)).await.status, 422);
+    let payment = format!("/v1/payments/{}", paid["payment_id"].as_str().unwrap());
+    let refunded =
+        api.follow(key, &format!("{payment}/refunds"), "k-4", &json!({"amount": 100})).await.json();
+    let operation = format!("/v1/operations/{}", refunded["operation_id"].as_str().unwrap());
     let mut seen: BTreeSet<String> = BTreeSet::new();
     for (template, path) in [
         ("/healthz", "/healthz".to_owned()),
@@ -192,11 +204,13 @@ async fn what_is_answered_is_as_described() {
         ("/v1/ledger/trial-balance", "/v1/ledger/trial-balance".to_owned()),
         ("/v1/ledger/trial-balance", "/v1/ledger/trial-balance?as_of=2099-12-31".to_owned()),
         ("/v1/payments", "/v1/payments?limit=1".to_owned()),
-        ("/v1/payments/{payment_id}", format!("/v1/payments/{}", paid["payment_id"].as_str().unwrap())),
-        (
-            "/v1/payments/{payment_id}/timeline",
-            format!("/v1/payments/{}/timeline", paid["payment_id"].as_str().unwrap()),
-        ),
+        ("/v1/operations/{operation_id}", operation),
+        ("/v1/payments/{payment_id}", payment.clone()),
+        ("/v1/payments/{payment_id}/capture", format!("{payment}/capture")),
+        ("/v1/payments/{payment_id}/operations", format!("{payment}/operations?type=refund&limit=1")),
+        ("/v1/payments/{payment_id}/refunds", format!("{payment}/refunds")),
+        ("/v1/payments/{payment_id}/timeline", format!("{payment}/timeline")),
+        ("/v1/payments/{payment_id}/void", format!("{payment}/void")),
         ("/v1/wallets/{seller}", "/v1/wallets/anna".to_owned()),
         ("/v1/wallets/{seller}/entries", "/v1/wallets/anna/entries?currency=EUR".to_owned()),
     ] {
@@ -277,7 +291,7 @@ async fn the_description_knows_the_bounds_of_what_it_describes() {
         ("payment_method", json!("pm card")),
         ("payment_method", long(256)),
         ("psp_account_id", json!("main")),
-        ("capture", json!("manual")),
+        ("capture", json!("later")),
         ("splits", splits(51)),
         ("splits", json!([{"seller": "a/b", "amount": 1}])),
         ("splits", json!([{"seller": "x".repeat(65), "amount": 1}])),

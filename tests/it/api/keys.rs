@@ -14,11 +14,19 @@ use crate::world::World;
 const SCOPES: [&str; 4] = ["payments", "finance_read", "finance_write", "webhooks"];
 
 /// What each route needs; those that need no key are not here.
-const NEEDS: [(&str, &str, &str); 9] = [
+const NEEDS: [(&str, &str, &str); 17] = [
     ("post", "/v1/payments", "payments"),
     ("get", "/v1/payments", "payments"),
     ("get", "/v1/payments/{payment_id}", "payments"),
     ("get", "/v1/payments/{payment_id}/timeline", "payments"),
+    ("get", "/v1/payments/{payment_id}/operations", "payments"),
+    ("get", "/v1/payments/{payment_id}/capture", "payments"),
+    ("post", "/v1/payments/{payment_id}/capture", "payments"),
+    ("get", "/v1/payments/{payment_id}/void", "payments"),
+    ("post", "/v1/payments/{payment_id}/void", "payments"),
+    ("get", "/v1/payments/{payment_id}/refunds", "payments"),
+    ("post", "/v1/payments/{payment_id}/refunds", "payments"),
+    ("get", "/v1/operations/{operation_id}", "payments"),
     ("get", "/v1/wallets/{seller}", "finance_read"),
     ("get", "/v1/wallets/{seller}/entries", "finance_read"),
     ("get", "/v1/ledger/accounts", "finance_read"),
@@ -29,18 +37,42 @@ const NEEDS: [(&str, &str, &str); 9] = [
 /// Requests for each route in [`NEEDS`], of which none would fail with the right key.
 struct Routes {
     payment_id: String,
+    operation_id: String,
+    key: String,
 }
 
 impl Routes {
     async fn of(api: &Api, shop: &Shop) -> Self {
-        let paid = api.pay(&shop.api_key, "first", &order_of("anna", "first", 1000)).await.json();
-        Self { payment_id: paid["payment_id"].as_str().unwrap().to_owned() }
+        let key = shop.api_key.clone();
+        let paid = api.pay(&key, "first", &order_of("anna", "first", 1000)).await.json();
+        let payment_id = paid["payment_id"].as_str().unwrap().to_owned();
+        let operations = api.get(&key, &format!("/v1/payments/{payment_id}/operations")).await.json();
+        let operation_id = operations["data"][0]["operation_id"].as_str().unwrap().to_owned();
+        Self { payment_id, operation_id, key }
+    }
+
+    /// A payment that can be captured, let go or given back, as the route needs it.
+    async fn to_follow(&self, api: &Api, template: &str) -> String {
+        let order = format!("to-follow-{}", Uuid::now_v7());
+        let mut body = order_of("anna", &order, 1000);
+        if !template.ends_with("/refunds") {
+            body["capture"] = json!("manual");
+        }
+        let paid = api.pay(&self.key, &order, &body).await.json();
+        paid["payment_id"].as_str().unwrap().to_owned()
     }
 
     async fn ask(&self, api: &Api, method: &str, template: &str, authorization: Option<&str>) -> Answer {
-        let path = template.replace("{payment_id}", &self.payment_id).replace("{seller}", "anna");
+        let follows = method == "post" && template.contains("{payment_id}");
+        let payment_id = if follows { self.to_follow(api, template).await } else { self.payment_id.clone() };
+        let path = template.replace("{payment_id}", &payment_id).replace("{seller}", "anna");
+        let path = path.replace("{operation_id}", &self.operation_id);
         let query = if template.ends_with("/entries") { "?currency=EUR" } else { "" };
         let mut request = match method {
+            "post" if follows => api
+                .request(Method::POST, &path)
+                .header("idempotency-key", Uuid::now_v7().to_string())
+                .json(&json!({})),
             "post" => api
                 .request(Method::POST, &path)
                 .header("idempotency-key", Uuid::now_v7().to_string())
@@ -89,7 +121,8 @@ async fn each_route_opens_to_the_scope_that_it_needs_and_to_no_other() {
         }
     }
     // one by the key with the scope alone, and one by each that lacks another
-    assert_eq!(world.count("select count(*) from payment").await, 1 + 1 + 3);
+    let paid = "select count(*) from payment where order_id not like 'to-follow-%'";
+    assert_eq!(world.count(paid).await, 1 + 1 + 3);
 }
 
 /// The key with some of its bytes replaced: of the merchant's id, the key's id or the secret.
@@ -147,7 +180,9 @@ async fn without_a_key_that_is_good_no_route_opens_and_none_says_why() {
             assert_eq!(document, same, "all are refused with the same words");
         }
     }
-    assert_eq!(world.count("select count(*) from payment").await, 1);
+    let paid = "select count(*) from payment where order_id not like 'to-follow-%'";
+    assert_eq!(world.count(paid).await, 1);
+    assert_eq!(world.count("select count(*) from operation where kind <> 'authorize'").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

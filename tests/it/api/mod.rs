@@ -6,6 +6,7 @@ mod cards;
 mod description;
 mod keys;
 mod load;
+mod operations;
 mod pages;
 mod payment;
 mod tenants;
@@ -105,6 +106,12 @@ impl Api {
 
     async fn pay(&self, key: &str, idempotency_key: &str, body: &Value) -> Answer {
         self.send(self.to_pay(key, idempotency_key).json(body)).await
+    }
+
+    /// A request about a payment.
+    async fn follow(&self, key: &str, path: &str, idempotency_key: &str, body: &Value) -> Answer {
+        let request = self.request(Method::POST, path).bearer_auth(key);
+        self.send(request.header("idempotency-key", idempotency_key).json(body)).await
     }
 
     /// A request to pay that has no body yet.

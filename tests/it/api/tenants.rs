@@ -57,6 +57,9 @@ async fn what_is_another_s_is_as_if_it_were_not_there() {
         for (path, unknown) in [
             (format!("/v1/payments/{theirs}"), format!("/v1/payments/{nobodys}")),
             (format!("/v1/payments/{theirs}/timeline"), format!("/v1/payments/{nobodys}/timeline")),
+            (format!("/v1/payments/{theirs}/operations"), format!("/v1/payments/{nobodys}/operations")),
+            (format!("/v1/payments/{theirs}/refunds"), format!("/v1/payments/{nobodys}/refunds")),
+            (format!("/v1/operations/{}", owner.operation_id), format!("/v1/operations/{nobodys}")),
             (format!("/v1/wallets/{seller}"), "/v1/wallets/nobody".to_owned()),
             (
                 format!("/v1/wallets/{seller}/entries?currency=EUR"),
@@ -64,6 +67,14 @@ async fn what_is_another_s_is_as_if_it_were_not_there() {
             ),
         ] {
             let (found, expected) = (api.get(key, &path).await, api.get(key, &unknown).await);
+            found.refused(&path, 404, "not_found");
+            assert_eq!(without_its_request(&found), without_its_request(&expected), "{path}");
+        }
+        for what in ["capture", "void", "refunds"] {
+            let path = format!("/v1/payments/{theirs}/{what}");
+            let unknown = format!("/v1/payments/{nobodys}/{what}");
+            let found = api.follow(key, &path, &format!("theirs-{what}"), &json!({})).await;
+            let expected = api.follow(key, &unknown, &format!("nobodys-{what}"), &json!({})).await;
             found.refused(&path, 404, "not_found");
             assert_eq!(without_its_request(&found), without_its_request(&expected), "{path}");
         }

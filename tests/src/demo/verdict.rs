@@ -417,6 +417,8 @@ mod tests {
             self.journal.push(Line { order: id.to_owned(), key: id.to_owned(), attempt: 1, event });
             self.payments.push(payment);
             self.effects.push(Effect {
+                payment_intent: None,
+                refund: None,
                 kind: "charge".to_owned(),
                 amount: order.amount,
                 currency: currency.to_ascii_lowercase(),

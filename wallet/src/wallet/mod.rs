@@ -41,6 +41,19 @@ pub struct Wallet {
     pub debt: i64,
 }
 
+/// What a seller has and owes in one currency, locked: what postings of the transaction do to it is taken into account as
+/// they are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Purse {
+    /// Settled: the seller's to have.
+    pub available: i64,
+    /// What the seller owes.
+    pub debt: i64,
+}
+
+/// Locked purses.
+pub type Purses = BTreeMap<(SellerId, Currency), Purse>;
+
 /// The credits of a capture: each seller's net to its pending money, the fees to the platform.
 pub fn credit_capture(posting: Builder, currency: Currency, splits: &[Split]) -> Builder {
     splits.iter().fold(posting, |posting, split| {
@@ -50,41 +63,66 @@ pub fn credit_capture(posting: Builder, currency: Currency, splits: &[Split]) ->
     })
 }
 
-/// What sellers owe, locked until the commit, together with the other accounts of theirs that a settlement moves, and with
-/// `others`: all further accounts that the caller will post to. A transaction locks or makes its accounts in one go, in one
-/// order; two that did so in steps could wait for each other.
+/// What sellers have and owe, locked until the commit with all their accounts, and with `others`: all further accounts that
+/// the caller will post to. A transaction locks or makes its accounts in one go, in one order; two that did so in steps
+/// could wait for each other.
 ///
 /// # Errors
 /// When Postgres fails.
-pub async fn lock_debts_in_tx(
+pub async fn lock_in_tx(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
     sellers: &[(SellerId, Currency)],
     others: &[(Account, Currency)],
-) -> Result<BTreeMap<(SellerId, Currency), i64>, ledger::Error> {
-    type MakeAccount = fn(SellerId) -> Account;
+) -> Result<Purses, ledger::Error> {
     let accounts: Vec<(Account, Currency)> = sellers
         .iter()
-        .flat_map(|(seller, currency)| {
-            [Account::SellerDebt as MakeAccount, Account::SellerPending, Account::SellerAvailable]
-                .map(|account| (account(seller.clone()), *currency))
-        })
+        .flat_map(|(seller, currency)| accounts_of(seller).map(|account| (account, *currency)))
         .chain(others.iter().cloned())
         .collect();
     ledger::posting::lock_in_tx(tx, merchant, &accounts).await?;
-    let debts: Vec<(Account, Currency)> =
-        sellers.iter().map(|(seller, currency)| (Account::SellerDebt(seller.clone()), *currency)).collect();
-    let owed = ledger::balance::read_in_tx(tx, merchant, &debts).await?;
-    Ok(sellers.iter().cloned().zip(owed).collect())
+    let read: Vec<(Account, Currency)> = sellers
+        .iter()
+        .flat_map(|(seller, currency)| {
+            [Account::SellerAvailable(seller.clone()), Account::SellerDebt(seller.clone())]
+                .map(|account| (account, *currency))
+        })
+        .collect();
+    let balances = ledger::balance::read_in_tx(tx, merchant, &read).await?;
+    let purses = balances.chunks_exact(2).map(|pair| Purse { available: pair[0], debt: pair[1] });
+    Ok(sellers.iter().cloned().zip(purses).collect())
 }
 
-/// The legs that make `amount` of a seller's pending money available, the seller's `debt` (as locked) first.
-pub fn settle(posting: Builder, seller: &SellerId, amount: Money, debt: i64) -> Builder {
-    let repaid = debt.min(amount.minor);
+/// The legs that make `amount` of a seller's pending money available, its debt first.
+pub fn settle(posting: Builder, seller: &SellerId, amount: Money, purse: &mut Purse) -> Builder {
+    let posting = posting.debit(Account::SellerPending(seller.clone()), amount);
+    give(posting, seller, amount, purse)
+}
+
+/// The credits that give a seller `amount`: to its debt first, the rest is available.
+pub fn give(posting: Builder, seller: &SellerId, amount: Money, purse: &mut Purse) -> Builder {
+    let repaid = purse.debt.min(amount.minor);
+    let rest = amount.minor - repaid;
+    purse.debt -= repaid;
+    purse.available += rest;
     posting
-        .debit(Account::SellerPending(seller.clone()), amount)
         .credit(Account::SellerDebt(seller.clone()), Money::new(repaid, amount.currency))
-        .credit(Account::SellerAvailable(seller.clone()), Money::new(amount.minor - repaid, amount.currency))
+        .credit(Account::SellerAvailable(seller.clone()), Money::new(rest, amount.currency))
+}
+
+/// The legs that hold `amount` of a seller's: `pending` of it from what is not settled, then from what is available, and
+/// what is not there becomes debt.
+pub fn hold(posting: Builder, seller: &SellerId, amount: Money, pending: i64, purse: &mut Purse) -> Builder {
+    let available = (amount.minor - pending).min(purse.available);
+    let debt = amount.minor - pending - available;
+    purse.available -= available;
+    purse.debt += debt;
+    let part = |minor| Money::new(minor, amount.currency);
+    posting
+        .debit(Account::SellerPending(seller.clone()), part(pending))
+        .debit(Account::SellerAvailable(seller.clone()), part(available))
+        .debit(Account::SellerDebt(seller.clone()), part(debt))
+        .credit(Account::SellerHeld(seller.clone()), amount)
 }
 
 /// The wallet of a seller, one per currency it ever had money in; none for a seller we never heard of.

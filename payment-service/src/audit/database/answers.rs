@@ -32,14 +32,25 @@ pub(super) async fn stored(db: &mut PgConnection, merchant: MerchantId) -> Resul
     Ok(counted.into())
 }
 
-/// What a stored answer says of its payment.
+/// What a stored answer says: of its payment, or of an operation of it.
 #[derive(Deserialize)]
-struct Said {
-    payment_id: Uuid,
-    order_id: String,
-    amount: i64,
-    currency: String,
-    status: String,
+#[serde(untagged)]
+enum Said {
+    Operation {
+        operation_id: Uuid,
+        payment_id: Uuid,
+        r#type: String,
+        status: String,
+        amount: i64,
+        currency: String,
+    },
+    Payment {
+        payment_id: Uuid,
+        order_id: String,
+        amount: i64,
+        currency: String,
+        status: String,
+    },
 }
 
 pub(super) async fn truthful(db: &mut PgConnection, merchant: MerchantId) -> Result<Found, sqlx::Error> {
@@ -48,7 +59,11 @@ pub(super) async fn truthful(db: &mut PgConnection, merchant: MerchantId) -> Res
         r#"select k.payment_id, k.response_body, p.order_id as "order_id?", p.amount as "amount?",
                 p.currency as "currency?",
                 array(select e.data ->> 'status' from payment_event e
-                      where e.merchant_id = $1 and e.payment_id = k.payment_id) as "statuses!: Vec<Option<String>>"
+                      where e.merchant_id = $1 and e.payment_id = k.payment_id) as "statuses!: Vec<Option<String>>",
+                array(select concat_ws(' ', o.operation_id, o.kind, o.amount, o.currency,
+                             case o.status when 'declined' then 'failed' when 'reversed' then 'succeeded' else o.status end)
+                      from operation o
+                      where o.merchant_id = $1 and o.payment_id = k.payment_id and o.kind <> 'authorize') as "operations!"
          from idempotency_key k
          left join payment p on p.merchant_id = $1 and p.payment_id = k.payment_id
          where k.merchant_id = $1 and k.response_status between 200 and 299 and k.response_status <> 202"#,
@@ -57,13 +72,22 @@ pub(super) async fn truthful(db: &mut PgConnection, merchant: MerchantId) -> Res
     .fetch(db);
     while let Some(row) = rows.try_next().await? {
         let said: Option<Said> = row.response_body.and_then(|body| serde_json::from_str(&body).ok());
-        let holds = said.is_some_and(|said| {
-            said.payment_id == row.payment_id
-                && Some(&said.order_id) == row.order_id.as_ref()
-                && Some(said.amount) == row.amount
-                && Some(&said.currency) == row.currency.as_ref()
-                && row.statuses.contains(&Some(said.status))
-        });
+        let holds = match said {
+            Some(Said::Payment { payment_id, order_id, amount, currency, status }) => {
+                payment_id == row.payment_id
+                    && Some(&order_id) == row.order_id.as_ref()
+                    && Some(amount) == row.amount
+                    && Some(&currency) == row.currency.as_ref()
+                    && row.statuses.contains(&Some(status))
+            }
+            // one that was taken back later had succeeded when it was answered, or came back before it was asked again
+            Some(Said::Operation { operation_id, payment_id, r#type, status, amount, currency }) => {
+                let status = if status == "reversed" { "succeeded" } else { status.as_str() };
+                let told = format!("{operation_id} {type} {amount} {currency} {status}", type = r#type);
+                payment_id == row.payment_id && row.operations.contains(&told)
+            }
+            None => false,
+        };
         found.judge(holds, || row.payment_id.to_string());
     }
     Ok(found)

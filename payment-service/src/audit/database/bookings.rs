@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 
 use super::{Counted, Found};
 
-/// Legs compared one by one: what should be booked by the payment and its splits, and what is.
+/// Legs compared one by one: what should be booked by a capture and how it falls on the splits, and what is.
 pub(super) async fn capture_posted(
     db: &mut PgConnection,
     merchant: MerchantId,
@@ -13,19 +13,18 @@ pub(super) async fn capture_posted(
     let counted = sqlx::query_as!(
         Counted,
         r#"with captured as (
-             select o.operation_id, p.payment_id, p.psp_account_id, p.currency, p.captured_amount
-             from payment p
-             join operation o on o.merchant_id = $1 and o.payment_id = p.payment_id and o.kind = 'authorize'
-             where p.merchant_id = $1 and p.captured_amount > 0
+             select o.operation_id, o.psp_account_id, o.currency, o.amount
+             from operation o join payment p on p.merchant_id = $1 and p.payment_id = o.payment_id
+             where o.merchant_id = $1 and o.status = 'succeeded'
+               and (o.kind = 'capture' or o.kind = 'authorize' and p.capture_method = 'automatic')
          ), leg as (
-             select operation_id, 'psp_receivable/' || psp_account_id as code, currency, captured_amount as amount
-             from captured
+             select operation_id, 'psp_receivable/' || psp_account_id as code, currency, amount from captured
              union all
              select c.operation_id, 'seller_pending/' || s.seller_id, c.currency, s.platform_fee - s.amount
-             from captured c join payment_split s on s.merchant_id = $1 and s.payment_id = c.payment_id
+             from captured c join settleable_split s on s.merchant_id = $1 and s.operation_id = c.operation_id
              union all
              select c.operation_id, 'platform_fees', c.currency, -s.platform_fee
-             from captured c join payment_split s on s.merchant_id = $1 and s.payment_id = c.payment_id
+             from captured c join settleable_split s on s.merchant_id = $1 and s.operation_id = c.operation_id
          ), expected as (
              select operation_id, code, currency, sum(amount) as amount
              from leg group by operation_id, code, currency having sum(amount) <> 0
@@ -43,6 +42,68 @@ pub(super) async fn capture_posted(
              where x.amount is distinct from b.amount
          )
          select (select count(*) from captured) as "looked!", (select count(*) from offender) as "offending!",
+                array(select id from offender order by id limit 5) as "offenders!""#,
+        merchant.as_uuid(),
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(counted.into())
+}
+
+/// What a refund holds of its sellers from its claim on, and what its end does. Where the held money came from and goes
+/// back to depends on what was settled then: that it adds up is the ledger's own law.
+pub(super) async fn refund_posted(db: &mut PgConnection, merchant: MerchantId) -> Result<Found, sqlx::Error> {
+    let counted = sqlx::query_as!(
+        Counted,
+        r#"with refund as (
+             select operation_id, payment_id, psp_account_id, currency, amount, status
+             from operation where merchant_id = $1 and kind = 'refund'
+         ), share as (
+             select r.*, s.seller_id, x.amount - x.platform_fee as net, x.platform_fee as fee
+             from refund r
+             join operation_split x on x.merchant_id = $1 and x.operation_id = r.operation_id
+             join payment_split s on s.merchant_id = $1 and s.payment_id = r.payment_id and s.split_no = x.split_no
+         ), leg as (
+             select operation_id, 'refund_reserve' as kind, 'seller_held/' || seller_id as code, currency, -net as amount
+             from share
+             union all
+             select operation_id, 'refund', 'seller_held/' || seller_id, currency, net
+             from share where status in ('succeeded', 'reversed')
+             union all
+             select operation_id, 'refund', 'platform_fees', currency, fee
+             from share where status in ('succeeded', 'reversed')
+             union all
+             select operation_id, 'refund', 'psp_receivable/' || psp_account_id, currency, -amount
+             from refund where status in ('succeeded', 'reversed')
+             union all
+             select operation_id, 'refund_return', 'seller_held/' || seller_id, currency, net
+             from share where status = 'declined'
+             union all
+             select operation_id, 'refund_reversal', 'platform_fees', currency, -fee
+             from share where status = 'reversed'
+             union all
+             select operation_id, 'refund_reversal', 'psp_receivable/' || psp_account_id, currency, amount
+             from refund where status = 'reversed'
+         ), expected as (
+             select operation_id, kind, code, currency, sum(amount) as amount
+             from leg group by operation_id, kind, code, currency having sum(amount) <> 0
+         ), booked as (
+             select t.source_id as operation_id, t.kind, a.code, e.currency, sum(e.amount) as amount
+             from ledger_transaction t
+             join ledger_entry e on e.merchant_id = $1 and e.transaction_id = t.transaction_id
+             join ledger_account a on a.merchant_id = $1 and a.account_id = e.account_id
+             where t.merchant_id = $1 and t.source_type = 'operation'
+               and t.kind in ('refund_reserve', 'refund', 'refund_return', 'refund_reversal')
+               and (a.code like 'seller\_held/%' or a.code = 'platform_fees' or a.code like 'psp\_receivable/%')
+             group by t.source_id, t.kind, a.code, e.currency
+         ), offender as (
+             select distinct coalesce(x.operation_id, b.operation_id)::text as id
+             from expected x
+             full join booked b on b.operation_id = x.operation_id and b.kind = x.kind and b.code = x.code
+                  and b.currency = x.currency
+             where x.amount is distinct from b.amount
+         )
+         select (select count(*) from refund) as "looked!", (select count(*) from offender) as "offending!",
                 array(select id from offender order by id limit 5) as "offenders!""#,
         merchant.as_uuid(),
     )
@@ -76,15 +137,22 @@ pub(super) async fn settlement_moved(
 ) -> Result<Found, sqlx::Error> {
     let counted = sqlx::query_as!(
         Counted,
-        r#"with expected as (
-             select m.booking_id, 'seller_pending/' || s.seller_id as code, sum(s.amount - s.platform_fee) as amount
+        r#"with part as (
+             select m.booking_id, 'seller_pending/' || s.seller_id as code, s.amount - s.platform_fee as amount
              from recon_match m
-             join settlement_line l on l.merchant_id = $1 and l.file_id = m.file_id and l.line_no = m.line_no
-             join operation o on o.merchant_id = $1 and o.operation_id = m.operation_id
-             join payment_split s on s.merchant_id = $1 and s.payment_id = o.payment_id
-             where m.merchant_id = $1 and m.revoked_at is null and l.kind = 'capture'
-               and l.gross = o.amount and l.currency = o.currency
-             group by m.booking_id, s.seller_id having sum(s.amount - s.platform_fee) <> 0
+             join settleable_split s on s.merchant_id = $1 and s.operation_id = m.operation_id
+             where m.merchant_id = $1 and m.revoked_at is null and m.released
+             union all
+             -- less what refunds had taken by then, and had not given back
+             select m.booking_id, 'seller_pending/' || s.seller_id, -d.amount
+             from recon_match m
+             join refund_draw d on d.merchant_id = $1 and d.capture_id = m.operation_id
+                  and d.returned_to is distinct from 'pending'
+             join operation r on r.merchant_id = $1 and r.operation_id = d.operation_id
+             join payment_split s on s.merchant_id = $1 and s.payment_id = r.payment_id and s.split_no = d.split_no
+             where m.merchant_id = $1 and m.revoked_at is null and m.released
+         ), expected as (
+             select booking_id, code, sum(amount) as amount from part group by booking_id, code having sum(amount) <> 0
          ), moved as (
              select b.booking_id, a.code, sum(e.amount) as amount
              from settlement_booking b
@@ -116,13 +184,17 @@ pub(super) async fn clearing(db: &mut PgConnection, merchant: MerchantId) -> Res
     let counted = sqlx::query_as!(
         Counted,
         r#"with part as (
-             select 'psp_receivable/' || o.psp_account_id as code, o.currency, p.captured_amount as expected,
-                    0::bigint as booked
+             select 'psp_receivable/' || o.psp_account_id as code, o.currency, o.amount as expected, 0::bigint as booked
              from operation o join payment p on p.merchant_id = $1 and p.payment_id = o.payment_id
-             where o.merchant_id = $1 and o.kind = 'authorize'
+             where o.merchant_id = $1 and o.status = 'succeeded'
+               and (o.kind = 'capture' or o.kind = 'authorize' and p.capture_method = 'automatic')
+             union all
+             -- one that was taken back has come to nothing
+             select 'psp_receivable/' || psp_account_id, currency, -amount, 0
+             from operation where merchant_id = $1 and kind = 'refund' and status = 'succeeded'
              union all
              select 'psp_receivable/' || o.psp_account_id, o.currency,
-                    case o.kind when 'refund' then m.allocated else -m.allocated end, 0
+                    case m.effect when 'refund' then m.allocated else -m.allocated end, 0
              from recon_match m join operation o on o.merchant_id = $1 and o.operation_id = m.operation_id
              where m.merchant_id = $1 and m.revoked_at is null
              union all

@@ -16,21 +16,22 @@ pub(super) async fn webhook_agrees(
     let counted = sqlx::query_as!(
         Counted,
         r#"with applied as (
-             select w.event_id, w.payload #>> '{data,object,status}' in ('succeeded', 'requires_capture') as charged,
-                    coalesce(w.operation_id, r.operation_id) as operation_id
-             from webhook_event w
-             left join operation r on w.operation_id is null and r.merchant_id = $1 and r.kind = 'authorize'
-                  and r.psp_account_id = w.psp_account_id and r.psp_reference = w.psp_reference
-             where w.merchant_id = $1 and w.status = 'applied'
+             select event_id, applied_to, applied_as from webhook_event
+             where merchant_id = $1 and status = 'applied' and applied_to is not null
          ), offender as (
              select a.event_id as id
              from applied a
-             left join operation o on o.merchant_id = $1 and o.operation_id = a.operation_id
-             where case when o.status in ('succeeded', 'reversed') then a.charged
-                        when o.status in ('declined', 'expired') then not a.charged or exists (
-                            select from recon_break b
-                            where b.merchant_id = $1 and b.kind = 'late_success' and b.operation_id = o.operation_id)
-                        else false end is not true
+             left join operation o on o.merchant_id = $1 and o.operation_id = a.applied_to
+             where case a.applied_as
+                        -- it may have been taken back since
+                        when 'succeeded' then o.status in ('succeeded', 'reversed')
+                        when 'late_success' then exists (
+                            select from recon_break b where b.merchant_id = $1 and b.kind = 'late_success'
+                              and b.operation_id = o.operation_id)
+                        when 'twice' then exists (
+                            select from recon_break b where b.merchant_id = $1
+                              and b.kind in ('captured_twice', 'refunded_twice') and b.operation_id = o.operation_id)
+                        else o.status = a.applied_as end is not true
          )
          select (select count(*) from applied) as "looked!", (select count(*) from offender) as "offending!",
                 array(select id from offender order by id limit 5) as "offenders!""#,
@@ -46,9 +47,9 @@ pub(super) async fn webhook_once(db: &mut PgConnection, merchant: MerchantId) ->
     let counted = sqlx::query_as!(
         Counted,
         r#"with ended as (
-             select coalesce(operation_id::text, psp_reference) as id, count(*) filter (where detail is null) as times
-             from webhook_event where merchant_id = $1 and status = 'applied'
-             group by 1
+             select applied_to::text as id, count(*) as times
+             from webhook_event where merchant_id = $1 and status = 'applied' and applied_to is not null and detail is null
+             group by applied_to, applied_as
          ), offender as (select id from ended where times > 1)
          select (select count(*) from ended) as "looked!", (select count(*) from offender) as "offending!",
                 array(select id from offender order by id limit 5) as "offenders!""#,

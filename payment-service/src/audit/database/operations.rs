@@ -11,19 +11,25 @@ pub(super) async fn agrees(db: &mut PgConnection, merchant: MerchantId) -> Resul
     let counted = sqlx::query_as!(
         Counted,
         r#"with pair as (
-             select o.operation_id, o.status as operation, p.status as payment
+             select o.operation_id, o.kind, o.status as operation, p.status as payment
              from operation o join payment p on p.merchant_id = $1 and p.payment_id = o.payment_id
-             where o.merchant_id = $1 and o.kind = 'authorize'
+             where o.merchant_id = $1
          ), offender as (
              select operation_id::text as id from pair
-             where not case operation
-                 when 'succeeded' then payment in ('authorized', 'partially_captured', 'captured', 'voided', 'expired')
-                 when 'reversed' then payment in ('partially_captured', 'captured')
-                 when 'declined' then payment = 'failed'
-                 when 'expired' then payment = 'expired'
-                 when 'requires_action' then payment = 'requires_action'
-                 when 'needs_review' then payment in ('processing', 'requires_action')
-                 else payment = 'processing' end
+             where not case
+                 when kind = 'authorize' then case operation
+                     when 'succeeded' then payment in ('authorized', 'partially_captured', 'captured', 'voided')
+                     -- what was held and not captured in time
+                     when 'reversed' then payment in ('captured', 'expired')
+                     when 'declined' then payment = 'failed'
+                     when 'expired' then payment in ('expired', 'voided')
+                     when 'requires_action' then payment = 'requires_action'
+                     when 'needs_review' then payment in ('processing', 'requires_action')
+                     else payment = 'processing' end
+                 when kind = 'capture' and operation = 'succeeded' then payment in ('partially_captured', 'captured')
+                 when kind = 'void' and operation = 'succeeded' then payment in ('voided', 'captured')
+                 when kind = 'refund' then payment in ('partially_captured', 'captured')
+                 else true end
          )
          select (select count(*) from pair) as "looked!", (select count(*) from offender) as "offending!",
                 array(select id from offender order by id limit 5) as "offenders!""#,

@@ -30,7 +30,7 @@ pub(super) async fn charged_once(db: &mut PgConnection, merchant: MerchantId) ->
         r#"with charge as (
              select p.order_id
              from operation o join payment p on p.merchant_id = $1 and p.payment_id = o.payment_id
-             where o.merchant_id = $1 and o.kind = 'authorize' and o.status = 'succeeded'
+             where o.merchant_id = $1 and o.kind = 'authorize' and o.status in ('succeeded', 'reversed')
                and p.status not in ('voided', 'expired')
              union all
              -- what the PSP took beside, until somebody has seen to it

@@ -34,16 +34,56 @@ pub(super) async fn splits(db: &mut PgConnection, merchant: MerchantId) -> Resul
         Counted,
         r#"with parts as (
              select payment_id, sum(amount) as amount, sum(captured_amount) as captured,
-                    sum(refunded_amount) as refunded,
+                    sum(refunded_amount) as refunded, sum(refund_reserved_amount) as reserved,
                     bool_and(platform_fee between 0 and amount and captured_amount <= amount
-                             and refunded_amount between 0 and captured_amount) as bounded
+                             and refunded_amount >= 0 and refund_reserved_amount >= 0
+                             and refunded_amount + refund_reserved_amount <= captured_amount
+                             and refunded_fee between 0 and platform_fee) as bounded
              from payment_split where merchant_id = $1 group by payment_id
          ), offender as (
              select p.payment_id::text as id
              from payment p left join parts s on s.payment_id = p.payment_id
              where p.merchant_id = $1
                and (s.amount is distinct from p.amount or s.captured <> p.captured_amount
-                    or s.refunded <> p.refunded_amount or not s.bounded)
+                    or s.refunded <> p.refunded_amount or s.reserved <> p.refund_reserved_amount or not s.bounded)
+         )
+         select (select count(*) from payment where merchant_id = $1) as "looked!",
+                (select count(*) from offender) as "offending!",
+                array(select id from offender order by id limit 5) as "offenders!""#,
+        merchant.as_uuid(),
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(counted.into())
+}
+
+/// What a payment counts, summed from its operations; and each of these from how it falls on the splits.
+pub(super) async fn sums(db: &mut PgConnection, merchant: MerchantId) -> Result<Found, sqlx::Error> {
+    let counted = sqlx::query_as!(
+        Counted,
+        r#"with done as (
+             select o.payment_id,
+                    coalesce(sum(o.amount) filter (where o.status = 'succeeded'
+                        and (o.kind = 'capture' or o.kind = 'authorize' and p.capture_method = 'automatic')), 0) as captured,
+                    coalesce(sum(o.amount) filter (where o.kind = 'refund' and o.status = 'succeeded'), 0) as refunded,
+                    coalesce(sum(o.amount) filter (where o.kind = 'refund'
+                        and o.status in ('created', 'sending', 'unknown', 'needs_review')), 0) as reserved,
+                    count(*) filter (where o.kind in ('capture', 'void')
+                        and o.status in ('created', 'sending', 'unknown', 'needs_review')) as changing
+             from operation o join payment p on p.merchant_id = $1 and p.payment_id = o.payment_id
+             where o.merchant_id = $1 group by o.payment_id
+         ), part as (
+             select operation_id, sum(amount) as amount from operation_split where merchant_id = $1 group by operation_id
+         ), offender as (
+             select p.payment_id::text as id
+             from payment p join done d on d.payment_id = p.payment_id
+             where p.merchant_id = $1
+               and (d.captured <> p.captured_amount or d.refunded <> p.refunded_amount
+                    or d.reserved <> p.refund_reserved_amount or d.changing > 1)
+             union
+             select o.payment_id::text
+             from operation o left join part x on x.operation_id = o.operation_id
+             where o.merchant_id = $1 and o.kind in ('capture', 'refund') and x.amount is distinct from o.amount
          )
          select (select count(*) from payment where merchant_id = $1) as "looked!",
                 (select count(*) from offender) as "offending!",
@@ -130,11 +170,13 @@ fn step(from: Option<PaymentStatus>, kind: &str, to: PaymentStatus) -> Option<Pa
         (None, outbox::CREATED) => Some(PaymentStatus::Processing),
         (None, _) | (Some(_), outbox::CREATED) => None,
         (Some(from), "payment.captured") => from.apply(PaymentEvent::Captured).ok(),
+        (Some(from), "payment.partially_captured") => from.apply(PaymentEvent::CapturedInPart).ok(),
         (Some(from), "payment.authorized") => from.apply(PaymentEvent::Authorized).ok(),
         (Some(from), "payment.requires_action") => from.apply(PaymentEvent::ActionRequired).ok(),
         (Some(from), "payment.failed") => from.apply(PaymentEvent::Failed).ok(),
         (Some(from), "payment.expired") => from.apply(PaymentEvent::Expired).ok(),
-        // tells of the operation: the payment stays
+        (Some(from), "payment.voided") => from.apply(PaymentEvent::Voided).ok(),
+        // tells of an operation: the payment stays
         (Some(from), _) => Some(from),
     };
     reached.filter(|reached| *reached == to)
@@ -142,7 +184,9 @@ fn step(from: Option<PaymentStatus>, kind: &str, to: PaymentStatus) -> Option<Pa
 
 #[cfg(test)]
 mod tests {
-    use super::PaymentStatus::{Captured, Expired, Failed, Processing, RequiresAction};
+    use super::PaymentStatus::{
+        Authorized, Captured, Expired, Failed, PartiallyCaptured, Processing, RequiresAction, Voided,
+    };
     use super::step;
 
     #[test]
@@ -158,6 +202,14 @@ mod tests {
             (Some(RequiresAction), "payment.failed", Failed, true),
             (Some(RequiresAction), "payment.expired", Expired, true),
             (Some(Processing), "payment.expired", Expired, false),
+            (Some(Authorized), "payment.expired", Expired, true),
+            (Some(Authorized), "payment.voided", Voided, true),
+            (Some(Authorized), "payment.partially_captured", PartiallyCaptured, true),
+            (Some(PartiallyCaptured), "payment.partially_captured", PartiallyCaptured, true),
+            (Some(PartiallyCaptured), "payment.captured", Captured, true),
+            (Some(PartiallyCaptured), "payment.voided", Voided, false),
+            (Some(Captured), "payment.refunded", Captured, true),
+            (Some(Captured), "payment.voided", Voided, false),
             (Some(Captured), "payment.captured", Captured, false),
             (Some(Captured), "payment.failed", Failed, false),
             (Some(Failed), "payment.captured", Captured, false),

@@ -6,7 +6,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
-use super::object::{ErrorBody, ErrorKind, ErrorObject, PaymentIntent, SearchResult};
+use super::object::{ErrorBody, ErrorKind, ErrorObject, PaymentIntent, Refund, RefundList, SearchResult};
 use crate::psp::redact::clean;
 use crate::psp::transport::{BodyLost, NoResponse, Response};
 use crate::psp::{Decline, Evidence, Expected, Judgement, PspReference, Why};
@@ -62,7 +62,7 @@ pub(super) struct Reading<T> {
 /// Whose answer is read: the operation it is about, and the secret that must not stay in it.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a> {
-    pub(super) expected: Expected,
+    pub(super) expected: &'a Expected,
     pub(super) secret: &'a str,
 }
 
@@ -72,7 +72,28 @@ impl Reader<'_> {
         self.read(result, |reader, body, reference| {
             let evidence = reader.evidence(body)?;
             *reference = Some(evidence.reference.clone());
-            Some(evidence.judge(&reader.expected))
+            Some(evidence.judge(reader.expected))
+        })
+    }
+
+    /// The answer to a request for a refund.
+    pub(super) fn refund(&self, result: Result<Response, NoResponse>) -> Reading<Judgement> {
+        self.read(result, |reader, body, reference| {
+            let evidence = serde_json::from_slice::<Refund<'_>>(body).ok()?.evidence(reader.secret)?;
+            *reference = Some(evidence.reference.clone());
+            Some(evidence.judge(reader.expected))
+        })
+    }
+
+    /// The answer to a request for the refunds of a payment: what becomes of those that name the operation.
+    pub(super) fn refunds(&self, result: Result<Response, NoResponse>) -> Reading<Vec<Judgement>> {
+        self.read(result, |reader, body, reference| {
+            let listed: RefundList<'_> = serde_json::from_slice(body).ok()?;
+            let found = listed.data.iter().filter_map(|refund| refund.evidence(reader.secret));
+            let ours = found.filter(|refund| refund.operation_id == Some(reader.expected.operation_id));
+            let ours: Vec<_> = ours.collect();
+            *reference = ours.first().map(|refund| refund.reference.clone());
+            Some(ours.iter().map(|refund| refund.judge(reader.expected)).collect())
         })
     }
 
@@ -132,7 +153,7 @@ impl Reader<'_> {
         };
         let evidence = error.payment_intent.as_ref().and_then(|intent| intent.evidence(self.secret));
         *reference = evidence.as_ref().map(|evidence| evidence.reference.clone());
-        let object = evidence.map(|evidence| evidence.judge(&self.expected));
+        let object = evidence.map(|evidence| evidence.judge(self.expected));
         (self.of_error(response, &error, object), Some(error.in_words()))
     }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use time::OffsetDateTime;
 
-use super::object::PaymentIntent;
+use super::object::{PaymentIntent, Refund};
 use crate::psp::{Event, EventError, Subject};
 
 /// What all events have.
@@ -21,17 +21,15 @@ struct Head<'a> {
     livemode: bool,
 }
 
-/// What events about a payment have besides.
+/// What events about an object that we read have besides.
 #[derive(Deserialize)]
-struct Body<'a> {
-    #[serde(borrow)]
-    data: Data<'a>,
+struct Body<T> {
+    data: Data<T>,
 }
 
 #[derive(Deserialize)]
-struct Data<'a> {
-    #[serde(borrow)]
-    object: PaymentIntent<'a>,
+struct Data<T> {
+    object: T,
 }
 
 /// What a verified event says.
@@ -50,7 +48,13 @@ pub(in crate::psp) fn parse_event(raw_body: &[u8]) -> Result<Event, EventError> 
     }
     let created_at = OffsetDateTime::from_unix_timestamp(head.created)
         .map_err(|_| EventError::Field { field: "created", expected: "a time in Unix seconds" })?;
-    let subject = if head.kind.starts_with("payment_intent.") { payment(raw_body)? } else { Subject::Other };
+    let subject = match head.kind.as_ref() {
+        kind if kind.starts_with("payment_intent.") => payment(raw_body)?,
+        kind if kind.starts_with("refund.") => refund(raw_body)?,
+        // Stripe's older name of the same, kept for some accounts
+        "charge.refund.updated" => refund(raw_body)?,
+        _ => Subject::Other,
+    };
     Ok(Event {
         event_id: head.id.into_owned(),
         kind: head.kind.into_owned(),
@@ -61,7 +65,7 @@ pub(in crate::psp) fn parse_event(raw_body: &[u8]) -> Result<Event, EventError> 
 }
 
 fn payment(raw_body: &[u8]) -> Result<Subject, EventError> {
-    let body: Body<'_> = serde_json::from_slice(raw_body)?;
+    let body: Body<PaymentIntent<'_>> = serde_json::from_slice(raw_body)?;
     // the account's key is never in an event: the PSP signs it, and does not know that we would mask it
     let evidence = body.data.object.evidence("").ok_or(EventError::Field {
         field: "data.object",
@@ -70,12 +74,21 @@ fn payment(raw_body: &[u8]) -> Result<Subject, EventError> {
     Ok(Subject::Payment(Box::new(evidence)))
 }
 
+fn refund(raw_body: &[u8]) -> Result<Subject, EventError> {
+    let body: Body<Refund<'_>> = serde_json::from_slice(raw_body)?;
+    let evidence = body.data.object.evidence("").ok_or(EventError::Field {
+        field: "data.object",
+        expected: "a refund with an id that can be kept",
+    })?;
+    Ok(Subject::Refund(Box::new(evidence)))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::psp::State;
+    use crate::psp::{RefundState, State};
 
     fn event(kind: &str, object: Value) -> Value {
         json!({
@@ -116,9 +129,40 @@ mod tests {
             object["metadata"] = metadata;
             match parse(&event("payment_intent.processing", object)).unwrap().subject {
                 Subject::Payment(evidence) => assert_eq!(evidence.operation_id, None),
-                Subject::Other => panic!("it is about a payment"),
+                other => panic!("{other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn an_event_about_a_refund_carries_its_evidence() {
+        let refund = |status: &str| {
+            json!({
+                "id": "re_1", "object": "refund", "amount": 500, "currency": "jpy", "status": status, "payment_intent": "pi_1",
+                "metadata": {"payonce_operation": "5ea98b1d-4fd1-846a-9e24-c99a5744a0ae"}, "failure_reason": "lost_or_stolen_card",
+            })
+        };
+        for (kind, status, state) in [
+            ("refund.created", "pending", RefundState::Pending),
+            ("refund.updated", "requires_action", RefundState::Pending),
+            ("refund.updated", "succeeded", RefundState::Succeeded),
+            ("refund.failed", "failed", RefundState::Failed(Some("lost_or_stolen_card".to_owned()))),
+            (
+                "charge.refund.updated",
+                "canceled",
+                RefundState::Failed(Some("lost_or_stolen_card".to_owned())),
+            ),
+        ] {
+            let Subject::Refund(evidence) = parse(&event(kind, refund(status))).unwrap().subject else {
+                panic!("{kind} is about a refund");
+            };
+            assert_eq!(evidence.reference.as_str(), "re_1");
+            assert_eq!(evidence.payment.unwrap().as_str(), "pi_1");
+            assert_eq!(evidence.amount.unwrap().to_string(), "500 JPY");
+            assert_eq!(evidence.operation_id.unwrap().to_string(), "5ea98b1d-4fd1-846a-9e24-c99a5744a0ae");
+            assert_eq!(evidence.state, state);
+        }
+        assert!(parse(&event("refund.created", refund("as never before"))).is_err());
     }
 
     #[test]

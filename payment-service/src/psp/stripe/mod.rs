@@ -1,4 +1,5 @@
-//! Stripe's `PaymentIntents`, created and confirmed in one request.
+//! Stripe's `PaymentIntents`, created and confirmed in one request, and what follows them: captures, cancellations,
+//! refunds.
 //!
 //! Stripe remembers an idempotency key and its first answer for at least a day, so a doubtful request is resent as it
 //! was. Two of its habits shape the rest: it also remembers a 500, which resending only repeats; and a decline leaves
@@ -25,7 +26,7 @@ use self::session::{Asked, Session};
 use super::budget::{Budget, Budgets};
 use super::transport::Transport;
 use super::{
-    Account, Action, Authorize, ClientError, Decline, Exchange, Expected, Idempotency, Inquiry, Judgement,
+    Account, Action, Aim, ClientError, Decline, Errand, Exchange, Expected, Idempotency, Inquiry, Judgement,
     NotSentCode, Outcome, PspReference, Settings, Why,
 };
 
@@ -49,17 +50,18 @@ impl Connector {
         Ok(Self { transport: Transport::new(&settings)?, budgets: Budgets::new(settings), settings })
     }
 
-    pub(super) async fn authorize(
+    pub(super) async fn send(
         &self,
         account: &Account,
-        call: &Authorize<'_>,
+        errand: &Errand,
+        resent: bool,
         until: Instant,
     ) -> Exchange {
         let budget = self.budget(account);
-        let mut talk = self.talk(account, call.expected(), &budget, until);
-        let outcome = match request::create(&self.transport.client, account, call) {
-            Ok(request) => talk.authorize(&request, call.resent).await,
-            Err(_) if call.resent => Outcome::Unknown { reference: None, why: Why::Refused },
+        let mut talk = self.talk(account, &errand.expected, &budget, until);
+        let outcome = match request::of(&self.transport.client, account, errand) {
+            Ok(request) => talk.send(&request, resent).await,
+            Err(_) if resent => Outcome::Unknown { reference: None, why: Why::Refused },
             Err(unsendable) => not_sent(unsendable.code(), unsendable.to_string()),
         };
         talk.end(outcome)
@@ -67,7 +69,7 @@ impl Connector {
 
     pub(super) async fn inquire(&self, account: &Account, call: &Inquiry<'_>, until: Instant) -> Exchange {
         let budget = self.budget(account);
-        let mut talk = self.talk(account, call.expected(), &budget, until);
+        let mut talk = self.talk(account, call.expected, &budget, until);
         let outcome = match talk.find(call.reference).await {
             Ok(found) => talk.settle(found).await,
             Err(outcome) => outcome,
@@ -77,7 +79,7 @@ impl Connector {
 
     pub(super) async fn cancel(&self, account: &Account, call: &Inquiry<'_>, until: Instant) -> Exchange {
         let budget = self.budget(account);
-        let mut talk = self.talk(account, call.expected(), &budget, until);
+        let mut talk = self.talk(account, call.expected, &budget, until);
         let outcome = match talk.find(call.reference).await {
             Ok(Judgement::Said(Outcome::RequiresAction { reference, .. })) => {
                 talk.close(reference, None).await
@@ -97,7 +99,7 @@ impl Connector {
     fn talk<'a>(
         &'a self,
         account: &'a Account,
-        expected: Expected,
+        expected: &'a Expected,
         budget: &'a Budget,
         until: Instant,
     ) -> Talk<'a> {
@@ -125,9 +127,15 @@ impl Talk<'_> {
         Exchange { outcome, attempts: self.session.attempts }
     }
 
-    /// Charges, and sees what came of it through to an end.
-    async fn authorize(&mut self, request: &Request, resent: bool) -> Outcome {
-        let Asked { answer, doubt, replayed } = self.ask_object(Action::Authorize, request).await;
+    /// Has it done, and sees what came of it through to an end.
+    async fn send(&mut self, request: &Request, resent: bool) -> Outcome {
+        let action = match self.reader.expected.aim {
+            Aim::Authorize { .. } => Action::Authorize,
+            Aim::Capture { .. } => Action::Capture,
+            Aim::Void { .. } => Action::Cancel,
+            Aim::Refund { .. } => Action::Refund,
+        };
+        let Asked { answer, doubt, replayed } = self.ask_object(action, request).await;
         let in_doubt = resent || doubt.is_some();
         // what a try that did nothing says of the operation: nothing, if an earlier one may have done it
         let idle = |code, message: String, why| match (doubt, resent) {
@@ -158,13 +166,13 @@ impl Talk<'_> {
             }
             Answer::InFlight => unknown(Why::InFlight),
             Answer::Doubtful(why) => unknown(why),
-            // asking for the charge again is of no use: ask what became of it
+            // asking for it again is of no use: ask what became of it
             Answer::KeyConflict => self.look_up(Why::KeyConflict).await,
             Answer::Stuck(why) => self.look_up(why).await,
         }
     }
 
-    /// What became of a charge whose answer cannot be had; `why` not.
+    /// What became of an operation whose answer cannot be had; `why` not.
     async fn look_up(&mut self, why: Why) -> Outcome {
         match self.find(None).await {
             Ok(found) => self.settle(found).await,
@@ -180,12 +188,30 @@ impl Talk<'_> {
 
     /// The operation's object as it is now; or the outcome, if it cannot be had.
     async fn find(&mut self, reference: Option<&PspReference>) -> Result<Judgement, Outcome> {
-        match reference {
-            Some(reference) => self.retrieve(reference).await,
-            None => {
+        match (&self.reader.expected.aim, reference) {
+            (Aim::Authorize { .. } | Aim::Refund { .. }, Some(reference)) => self.retrieve(reference).await,
+            (Aim::Authorize { .. }, None) => {
                 let reference = self.search().await?;
                 self.retrieve(&reference).await
             }
+            (Aim::Capture { of, .. } | Aim::Void { of, .. }, _) => self.retrieve(of).await,
+            (Aim::Refund { of }, None) => self.search_refunds(of).await,
+        }
+    }
+
+    /// The operation's refund among those of a payment.
+    async fn search_refunds(&mut self, of: &PspReference) -> Result<Judgement, Outcome> {
+        let request = request::refunds_of(&self.session.transport.client, self.account, of)
+            .map_err(|_| unknown(Why::Refused))?;
+        let reader = self.reader;
+        let asked = self.session.ask(Action::Search, &request, |result| reader.refunds(result)).await;
+        match asked.answer {
+            Answer::Given(mut found) => match (found.pop(), found.len()) {
+                (Some(judgement), 0) => Ok(judgement),
+                (None, _) => Err(unknown(Why::Absent)),
+                (Some(_), more) => Err(unknown(Why::Mismatch(format!("{} refunds", more + 1)))),
+            },
+            other => Err(unknown(no_look(other))),
         }
     }
 
@@ -210,8 +236,12 @@ impl Talk<'_> {
 
     async fn retrieve(&mut self, reference: &PspReference) -> Result<Judgement, Outcome> {
         let known = |why| Outcome::Unknown { reference: Some(reference.clone()), why };
-        let request = request::retrieve(&self.session.transport.client, self.account, reference)
-            .map_err(|_| known(Why::Refused))?;
+        let client = &self.session.transport.client;
+        let request = match self.reader.expected.aim {
+            Aim::Refund { .. } => request::retrieve_refund(client, self.account, reference),
+            _ => request::retrieve(client, self.account, reference),
+        };
+        let request = request.map_err(|_| known(Why::Refused))?;
         match self.ask_object(Action::Retrieve, &request).await.answer {
             Answer::Given(judgement) => Ok(judgement),
             Answer::Missing(_) => Err(known(Why::Absent)),
@@ -232,7 +262,10 @@ impl Talk<'_> {
         match object {
             None => Outcome::Declined { reference: None, decline },
             Some(Judgement::Open { reference, .. }) => self.close(reference, Some(decline)).await,
-            Some(Judgement::Said(Outcome::Declined { reference, .. })) => {
+            // why a charge was declined is in the answer; why a hold cannot be changed, in what became of it
+            Some(Judgement::Said(Outcome::Declined { reference, .. }))
+                if matches!(self.reader.expected.aim, Aim::Authorize { .. }) =>
+            {
                 Outcome::Declined { reference, decline }
             }
             Some(Judgement::Said(outcome)) => outcome,
@@ -277,7 +310,9 @@ impl Talk<'_> {
 
     async fn ask_object(&mut self, action: Action, request: &Request) -> Asked<Judgement> {
         let reader = self.reader;
-        self.session.ask(action, request, |result| reader.object(result)).await
+        let is_refund = matches!(reader.expected.aim, Aim::Refund { .. });
+        let read = |result| if is_refund { reader.refund(result) } else { reader.object(result) };
+        self.session.ask(action, request, read).await
     }
 }
 

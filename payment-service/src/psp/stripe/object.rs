@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::amount::from_wire;
 use crate::psp::redact::clean;
-use crate::psp::{Decline, Evidence, PspReference, State, decline};
+use crate::psp::{Decline, Evidence, PspReference, RefundEvidence, RefundState, State, decline};
 
 /// The longest message of Stripe's that is kept, in characters.
 const LONGEST_MESSAGE: usize = 500;
@@ -27,7 +27,7 @@ pub(super) struct PaymentIntent<'a> {
     status: Status,
     #[serde(borrow)]
     metadata: Option<Metadata<'a>>,
-    latest_charge: Option<LatestCharge>,
+    latest_charge: Option<NameOrObject>,
     next_action: Option<NextAction>,
     #[serde(borrow)]
     last_payment_error: Option<ErrorObject<'a>>,
@@ -52,10 +52,42 @@ struct Metadata<'a> {
     payonce_operation: Cow<'a, str>,
 }
 
+#[derive(Debug, Deserialize)]
+pub(super) struct Refund<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow)]
+    object: Cow<'a, str>,
+    amount: i64,
+    #[serde(borrow)]
+    currency: Cow<'a, str>,
+    status: RefundStatus,
+    payment_intent: Option<NameOrObject>,
+    failure_reason: Option<String>,
+    #[serde(borrow)]
+    metadata: Option<Metadata<'a>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RefundStatus {
+    Pending,
+    RequiresAction,
+    Succeeded,
+    Failed,
+    Canceled,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct RefundList<'a> {
+    #[serde(borrow)]
+    pub(super) data: Vec<Refund<'a>>,
+}
+
 /// A name, or the whole object where it was asked for.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum LatestCharge {
+enum NameOrObject {
     Name(String),
     Object { id: String },
 }
@@ -112,9 +144,7 @@ impl PaymentIntent<'_> {
         if self.object != "payment_intent" {
             return None;
         }
-        let movement = self.latest_charge.as_ref().map(|charge| match charge {
-            LatestCharge::Name(id) | LatestCharge::Object { id } => id.as_str(),
-        });
+        let movement = self.latest_charge.as_ref().map(NameOrObject::id);
         Some(Evidence {
             reference: PspReference::parse(&self.id).ok()?,
             operation_id: self.operation_id(),
@@ -148,6 +178,37 @@ impl PaymentIntent<'_> {
         let text = self.next_action.as_ref()?.redirect_to_url.as_ref()?.url.as_deref()?;
         let url = reqwest::Url::parse(text).ok().filter(|_| text.len() <= LONGEST_ADDRESS)?;
         matches!(url.scheme(), "http" | "https").then(|| url.into())
+    }
+}
+
+impl NameOrObject {
+    fn id(&self) -> &str {
+        match self {
+            Self::Name(id) | Self::Object { id } => id,
+        }
+    }
+}
+
+impl Refund<'_> {
+    /// What the object says. Nothing, if it is no refund after all.
+    pub(super) fn evidence(&self, secret: &str) -> Option<RefundEvidence> {
+        if self.object != "refund" {
+            return None;
+        }
+        let payment = self.payment_intent.as_ref().map(|payment| PspReference::parse(payment.id()));
+        Some(RefundEvidence {
+            reference: PspReference::parse(&self.id).ok()?,
+            operation_id: self.metadata.as_ref().and_then(|metadata| metadata.payonce_operation.parse().ok()),
+            payment: payment.transpose().ok()?,
+            amount: from_wire(self.amount, &self.currency),
+            state: match self.status {
+                RefundStatus::Succeeded => RefundState::Succeeded,
+                RefundStatus::Pending | RefundStatus::RequiresAction => RefundState::Pending,
+                RefundStatus::Failed | RefundStatus::Canceled => RefundState::Failed(
+                    self.failure_reason.as_deref().map(|reason| clean(reason, secret, 64)),
+                ),
+            },
+        })
     }
 }
 

@@ -5,12 +5,15 @@ use reqwest::{Client, Request, RequestBuilder, Url};
 use secrecy::ExposeSecret;
 
 use super::amount::to_wire;
-use crate::psp::{Account, AmountRefused, Authorize, PspReference};
+use crate::psp::{Account, Aim, AmountRefused, CaptureMethod, Errand, Expected, PspReference};
 
 /// The version of the API that this connector is written against.
 const VERSION: HeaderValue = HeaderValue::from_static("2026-08-26.dahlia");
 const VERSION_HEADER: HeaderName = HeaderName::from_static("stripe-version");
 const KEY_HEADER: HeaderName = HeaderName::from_static("idempotency-key");
+
+const INTENTS: &str = "payment_intents";
+const REFUNDS: &str = "refunds";
 
 const NO_PARAMETERS: [(&str, &str); 0] = [];
 
@@ -25,26 +28,79 @@ pub(super) enum Unsendable {
     Amount(#[from] AmountRefused),
 }
 
-/// Create and confirm in one request. The same call makes the same bytes, whenever and wherever it is made.
-pub(super) fn create(
+/// What does the errand. The same errand makes the same bytes, whenever and wherever it is made.
+pub(super) fn of(client: &Client, account: &Account, errand: &Errand) -> Result<Request, Unsendable> {
+    let expected = &errand.expected;
+    match &expected.aim {
+        Aim::Authorize { capture } => authorize(client, account, errand, *capture),
+        Aim::Capture { of, last, .. } => capture(client, account, expected, of, *last),
+        Aim::Void { of, .. } => cancel(client, account, of),
+        Aim::Refund { of } => refund(client, account, expected, of),
+    }
+}
+
+/// Create and confirm in one request.
+fn authorize(
     client: &Client,
     account: &Account,
-    call: &Authorize<'_>,
+    errand: &Errand,
+    capture: CaptureMethod,
 ) -> Result<Request, Unsendable> {
-    let operation_id = call.operation_id.to_string();
-    let amount = to_wire(call.amount)?.to_string();
-    let currency = call.amount.currency.code().to_ascii_lowercase();
-    let form = [
+    let Expected { operation_id, amount, .. } = &errand.expected;
+    let operation_id = operation_id.to_string();
+    let currency = amount.currency.code().to_ascii_lowercase();
+    let amount = to_wire(*amount)?.to_string();
+    let mut form = vec![
         ("amount", amount.as_str()),
         ("currency", &currency),
-        ("payment_method", call.payment_method),
+        ("payment_method", &errand.payment_method),
         ("confirm", "true"),
-        ("capture_method", call.capture.as_str()),
+        ("capture_method", capture.as_str()),
         ("payment_method_types[0]", "card"),
         ("metadata[payonce_operation]", &operation_id),
-        ("metadata[order_id]", call.order_id.as_str()),
+        ("metadata[order_id]", errand.order_id.as_str()),
     ];
-    let url = address(account, &[])?;
+    if capture == CaptureMethod::Manual {
+        // so that it may be captured in parts, where the card allows that
+        form.push(("payment_method_options[card][request_multicapture]", "if_available"));
+    }
+    let url = address(account, INTENTS, &[])?;
+    finish(client.post(url).header(KEY_HEADER, &operation_id).form(&form), account)
+}
+
+/// Take what is held, or a part of it.
+fn capture(
+    client: &Client,
+    account: &Account,
+    expected: &Expected,
+    of: &PspReference,
+    last: bool,
+) -> Result<Request, Unsendable> {
+    let amount = to_wire(expected.amount)?.to_string();
+    let mut form = vec![("amount_to_capture", amount.as_str())];
+    if !last {
+        // named only where it differs from what Stripe does anyway: without multicapture the name alone is refused
+        form.push(("final_capture", "false"));
+    }
+    let url = address(account, INTENTS, &[of.as_str(), "capture"])?;
+    finish(client.post(url).header(KEY_HEADER, expected.operation_id.to_string()).form(&form), account)
+}
+
+/// Give back.
+fn refund(
+    client: &Client,
+    account: &Account,
+    expected: &Expected,
+    of: &PspReference,
+) -> Result<Request, Unsendable> {
+    let operation_id = expected.operation_id.to_string();
+    let amount = to_wire(expected.amount)?.to_string();
+    let form = [
+        ("payment_intent", of.as_str()),
+        ("amount", &amount),
+        ("metadata[payonce_operation]", &operation_id),
+    ];
+    let url = address(account, REFUNDS, &[])?;
     finish(client.post(url).header(KEY_HEADER, &operation_id).form(&form), account)
 }
 
@@ -55,7 +111,8 @@ pub(super) fn cancel(
     account: &Account,
     reference: &PspReference,
 ) -> Result<Request, Unsendable> {
-    let request = client.post(address(account, &[reference.as_str(), "cancel"])?).form(&NO_PARAMETERS);
+    let request =
+        client.post(address(account, INTENTS, &[reference.as_str(), "cancel"])?).form(&NO_PARAMETERS);
     // the client leaves it out, and some servers insist
     finish(request.header(CONTENT_LENGTH, HeaderValue::from_static("0")), account)
 }
@@ -66,7 +123,27 @@ pub(super) fn retrieve(
     account: &Account,
     reference: &PspReference,
 ) -> Result<Request, Unsendable> {
-    finish(client.get(address(account, &[reference.as_str()])?), account)
+    finish(client.get(address(account, INTENTS, &[reference.as_str()])?), account)
+}
+
+/// Show one refund.
+pub(super) fn retrieve_refund(
+    client: &Client,
+    account: &Account,
+    reference: &PspReference,
+) -> Result<Request, Unsendable> {
+    finish(client.get(address(account, REFUNDS, &[reference.as_str()])?), account)
+}
+
+/// Show the refunds of a payment: a page of as many as there may be.
+pub(super) fn refunds_of(
+    client: &Client,
+    account: &Account,
+    payment: &PspReference,
+) -> Result<Request, Unsendable> {
+    let mut url = address(account, REFUNDS, &[])?;
+    url.query_pairs_mut().append_pair("payment_intent", payment.as_str()).append_pair("limit", "100");
+    finish(client.get(url), account)
 }
 
 /// Find objects by our reference.
@@ -75,7 +152,7 @@ pub(super) fn search(
     account: &Account,
     operation_id: money::OperationId,
 ) -> Result<Request, Unsendable> {
-    let mut url = address(account, &["search"])?;
+    let mut url = address(account, INTENTS, &["search"])?;
     let query = format!("metadata['payonce_operation']:'{operation_id}'");
     url.query_pairs_mut().append_pair("query", &query).append_pair("limit", "10");
     finish(client.get(url), account)
@@ -89,8 +166,8 @@ fn finish(request: RequestBuilder, account: &Account) -> Result<Request, Unsenda
         .map_err(|_| Unsendable::Request)
 }
 
-/// `…/v1/payment_intents` and the segments under it.
-fn address(account: &Account, under: &[&str]) -> Result<Url, Unsendable> {
+/// `…/v1`, a collection, and the segments under it.
+fn address(account: &Account, collection: &str, under: &[&str]) -> Result<Url, Unsendable> {
     let mut url = Url::parse(&account.base_url).map_err(|_| Unsendable::Address)?;
     let plain = matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none();
     if !plain {
@@ -99,7 +176,7 @@ fn address(account: &Account, under: &[&str]) -> Result<Url, Unsendable> {
     url.path_segments_mut()
         .map_err(|()| Unsendable::Address)?
         .pop_if_empty()
-        .extend(["v1", "payment_intents"])
+        .extend(["v1", collection])
         .extend(under);
     Ok(url)
 }

@@ -148,7 +148,9 @@ impl<T: Shown> Answer<T> {
                 Some(Judgement::Open { .. }) | None => AttemptOutcome::Declined,
             },
             Self::Missing(_) if action == Action::Retrieve => AttemptOutcome::Absent,
-            Self::Rejected { object: None, .. } | Self::Missing(_) if action == Action::Authorize => {
+            Self::Rejected { object: None, .. } | Self::Missing(_)
+                if matches!(action, Action::Authorize | Action::Capture | Action::Refund) =>
+            {
                 AttemptOutcome::Declined
             }
             Self::Unauthorised(_) | Self::Throttled(_) | Self::Unreached(_) | Self::Overdue => {
@@ -172,6 +174,16 @@ impl Shown for Judgement {
             Self::Said(Outcome::RequiresAction { .. }) => AttemptOutcome::RequiresAction,
             Self::Said(Outcome::NotSent { .. }) => AttemptOutcome::NotSent,
             Self::Said(Outcome::Unknown { .. }) | Self::Open { .. } => AttemptOutcome::Unknown,
+        }
+    }
+}
+
+impl Shown for Vec<Judgement> {
+    fn shown(&self) -> AttemptOutcome {
+        match self.as_slice() {
+            [] => AttemptOutcome::Absent,
+            [one] => one.shown(),
+            _ => AttemptOutcome::Unknown,
         }
     }
 }

@@ -1,6 +1,6 @@
 use payment_service::audit::Check::{
-    Balances, CapturePosted, EntryCurrency, Floors, Legs, PostedOnce, SettlementMoved, Tenants, TrialBalance,
-    ZeroSum,
+    Balances, CapturePosted, EntryCurrency, Floors, Legs, PostedOnce, RefundPosted, SettlementMoved, Tenants,
+    TrialBalance, ZeroSum,
 };
 use sqlx::PgPool;
 
@@ -104,6 +104,19 @@ async fn books_that_are_wrong_are_told(pool: PgPool) {
                 "select manual(MERCHANT, 'platform_fees', 'psp_fees', 1, 'operation', op(MERCHANT, 'o-7'), 'capture')",
                 &[CapturePosted],
                 "select op(MERCHANT, 'o-7')::text",
+            ),
+            case(
+                "a refund that holds nothing",
+                "update ledger_transaction set kind = 'other'
+                 where merchant_id = MERCHANT and source_id = follow(MERCHANT, 'o-9', 'refund', 'sending')",
+                &[RefundPosted],
+                "select follow(MERCHANT, 'o-9', 'refund', 'sending')::text",
+            ),
+            case(
+                "a refund that came back and is booked as given",
+                "update ledger_transaction set kind = 'other' where merchant_id = MERCHANT and kind = 'refund_reversal'",
+                &[RefundPosted],
+                "select follow(MERCHANT, 'o-11', 'refund', 'reversed')::text",
             ),
             case(
                 "a posting twice",

@@ -1,5 +1,6 @@
 use payment_service::audit::Check::{
-    AnswerStored, AnswerTrue, AskedOnce, ChargedOnce, OneLivePayment, OperationAgrees, PspObjectOnce,
+    AnswerStored, AnswerTrue, AskedOnce, CapturePosted, ChargedOnce, Clearing, OneLivePayment,
+    OperationAgrees, PspObjectOnce, Sums,
 };
 use sqlx::PgPool;
 
@@ -20,7 +21,7 @@ async fn a_charge_or_answer_that_is_wrong_is_told(pool: PgPool) {
                 "an order charged twice",
                 "update operation set status = 'succeeded', psp_reference = 'pi_x'
                  where operation_id = op(MERCHANT, 'o-2', 1)",
-                &[ChargedOnce, OperationAgrees],
+                &[ChargedOnce, Sums, OperationAgrees, CapturePosted, Clearing],
                 "select 'o-2'",
             ),
             case(
@@ -84,6 +85,14 @@ async fn a_charge_or_answer_that_is_wrong_is_told(pool: PgPool) {
                  where merchant_id = MERCHANT and payment_id = pay(MERCHANT, 'o-1')",
                 &[AnswerTrue],
                 "select pay(MERCHANT, 'o-1')::text",
+            ),
+            case(
+                "an answer of another refund's amount",
+                "update idempotency_key k set response_body = replace(response_body, '\"amount\":200', '\"amount\":201')
+                 from operation o where k.merchant_id = MERCHANT and k.idempotency_key = o.idempotency_key
+                   and o.operation_id = follow(MERCHANT, 'o-9', 'refund', 'succeeded')",
+                &[AnswerTrue],
+                "select pay(MERCHANT, 'o-9')::text",
             ),
             case(
                 "an answer that cannot be read",

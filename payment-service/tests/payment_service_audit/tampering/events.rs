@@ -1,5 +1,5 @@
 use payment_service::audit::Check::{
-    EventIdOnce, OpenWebhooks, OutboxAge, PublishedInOrder, WebhookAgrees, WebhookOnce,
+    EventIdOnce, OpenWebhooks, OutboxAge, PublishedInOrder, Tenants, WebhookAgrees, WebhookOnce,
 };
 use sqlx::PgPool;
 
@@ -12,21 +12,21 @@ async fn an_event_that_is_wrong_is_told(pool: PgPool) {
         &[
             case(
                 "a webhook that was applied to an operation in doubt",
-                "update webhook_event set operation_id = op(MERCHANT, 'o-7')
+                "update webhook_event set applied_to = op(MERCHANT, 'o-7')
                  where merchant_id = MERCHANT and event_id = 'evt_3'",
                 &[WebhookAgrees],
                 "select 'evt_3'",
             ),
             case(
                 "a webhook that was applied to nothing",
-                "update webhook_event set operation_id = null, psp_reference = 'pi_none'
+                "update webhook_event set applied_to = MERCHANT
                  where merchant_id = MERCHANT and event_id = 'evt_3'",
-                &[WebhookAgrees],
+                &[WebhookAgrees, Tenants],
                 "select 'evt_3'",
             ),
             case(
                 "a decline that was applied to a success",
-                "update webhook_event set payload = '{\"data\": {\"object\": {\"status\": \"canceled\"}}}'
+                "update webhook_event set applied_as = 'declined'
                  where merchant_id = MERCHANT and event_id = 'evt_3'",
                 &[WebhookAgrees],
                 "select 'evt_3'",
@@ -40,14 +40,14 @@ async fn an_event_that_is_wrong_is_told(pool: PgPool) {
             case(
                 "an operation that two webhooks ended",
                 "insert into webhook_event select merchant_id, psp_account_id, 'evt_3b', type, psp_reference, operation_id,
-                     psp_created_at, received_at, payload, status, tries, due_at, settled_at, detail
+                     psp_created_at, received_at, payload, status, tries, due_at, settled_at, detail, applied_to, applied_as
                  from webhook_event where merchant_id = MERCHANT and event_id = 'evt_3'",
                 &[WebhookOnce],
                 "select op(MERCHANT, 'o-3')::text",
             ),
             case(
                 "a webhook left parked",
-                "update webhook_event set status = 'parked', due_at = now(), received_at = now() - interval '2 hours'
+                "update webhook_event set status = 'parked', applied_to = null, applied_as = null, due_at = now(), received_at = now() - interval '2 hours'
                  where merchant_id = MERCHANT and event_id = 'evt_3'",
                 &[OpenWebhooks],
                 "select 'parked evt_3'",

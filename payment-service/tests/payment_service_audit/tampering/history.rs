@@ -1,5 +1,6 @@
 use payment_service::audit::Check::{
-    Bounds, Fences, OpenOperations, OperationAgrees, OwnersWord, Path, Splits, Versions,
+    AnswerTrue, Bounds, CapturePosted, Clearing, Fences, OpenOperations, OperationAgrees, OwnersWord, Path,
+    RefundPosted, Splits, Sums, Versions,
 };
 use sqlx::PgPool;
 
@@ -13,7 +14,7 @@ async fn a_history_that_is_wrong_is_told(pool: PgPool) {
             case(
                 "refunds beyond what was captured",
                 "update payment set refund_reserved_amount = 2000 where payment_id = pay(MERCHANT, 'o-1')",
-                &[Bounds],
+                &[Bounds, Splits, Sums],
                 "select pay(MERCHANT, 'o-1')::text",
             ),
             case(
@@ -41,6 +42,34 @@ async fn a_history_that_is_wrong_is_told(pool: PgPool) {
                 "delete from payment_split where payment_id = pay(MERCHANT, 'o-7')",
                 &[Splits],
                 "select pay(MERCHANT, 'o-7')::text",
+            ),
+            case(
+                "a split of which more is given back than was taken",
+                "update payment_split set refunded_amount = 601, refund_reserved_amount = 0
+                 where payment_id = pay(MERCHANT, 'o-9') and seller_id = 's-1'",
+                &[Splits],
+                "select pay(MERCHANT, 'o-9')::text",
+            ),
+            case(
+                "a refund that the payment does not count",
+                "update payment set refunded_amount = 0 where payment_id = pay(MERCHANT, 'o-9');
+                 update payment_split set refunded_amount = 0 where payment_id = pay(MERCHANT, 'o-9')",
+                &[Sums],
+                "select pay(MERCHANT, 'o-9')::text",
+            ),
+            case(
+                "a refund that falls on its sellers with another amount",
+                "update operation_split set amount = amount + 1
+                 where operation_id = follow(MERCHANT, 'o-9', 'refund', 'succeeded') and split_no = 0",
+                &[Sums, RefundPosted],
+                "select pay(MERCHANT, 'o-9')::text",
+            ),
+            case(
+                "a capture of a payment that was let go",
+                "update operation set status = 'succeeded', kind = 'capture', last_capture = true
+                 where operation_id = follow(MERCHANT, 'o-10', 'void', 'succeeded')",
+                &[OperationAgrees, AnswerTrue, Sums, CapturePosted, Clearing],
+                "select follow(MERCHANT, 'o-10', 'void', 'succeeded')::text",
             ),
             case(
                 "a gap in a history",

@@ -20,7 +20,11 @@ const FUNCTIONS: &str = "
     create function pay(m uuid, o text, n int default 1) returns uuid language sql as
         $$ select payment_id from payment where merchant_id = m and order_id = o and ordinal = n $$;
     create function op(m uuid, o text, n int default 1) returns uuid language sql as
-        $$ select operation_id from operation where merchant_id = m and payment_id = pay(m, o, n) $$;
+        $$ select operation_id from operation
+           where merchant_id = m and payment_id = pay(m, o, n) and kind = 'authorize' $$;
+    create function follow(m uuid, o text, k text, s text) returns uuid language sql as
+        $$ select operation_id from operation
+           where merchant_id = m and payment_id = pay(m, o) and kind = k and status = s $$;
     create function account(m uuid, c text) returns uuid language sql as
         $$ select account_id from ledger_account where merchant_id = m and code = c and currency = 'EUR' $$;
     create function manual(m uuid, from_code text, to_code text, minor bigint,
@@ -43,6 +47,7 @@ const UNGUARD: &str = "
     drop index operation_psp_reference_once;
     alter table payment drop constraint payment_live_follows_status,
         drop constraint payment_refunds_within_captured, drop constraint payment_captured_within_authorized;
+    alter table payment_split drop constraint payment_split_refunds_within_captured;
     alter table ledger_transaction drop constraint ledger_transaction_source_key;
     alter table ledger_balance drop constraint ledger_balance_floor";
 

@@ -5,6 +5,8 @@ use money::{OperationId, PaymentId};
 use time::macros::{date, datetime};
 use uuid::Uuid;
 
+use wallet::wallet::Purse;
+
 use super::*;
 use crate::break_::BreakKind;
 use crate::matching::{Effect, Operation, Rule, Standing, Tie, Unexplained};
@@ -39,23 +41,25 @@ fn line(kind: LineKind, gross: i64, fee: i64) -> Line {
 fn operation(effect: Effect) -> Operation {
     Operation {
         operation_id: OperationId::from_uuid(Uuid::from_u128(1)),
+        named_id: OperationId::from_uuid(Uuid::from_u128(1)),
         payment_id: PaymentId::from_uuid(Uuid::from_u128(1)),
         order_id: "o-1".to_owned(),
         effect,
         standing: Standing::Succeeded,
         psp_reference: None,
         amount: Money::new(100, Currency::EUR),
+        tied: Vec::new(),
     }
 }
 
 /// The posting's legs must be those of `expected`, debits positive.
-fn check(booking: &Booking<'_>, debts: &mut Debts, expected: &[(Account, i64)]) {
+fn check(booking: &Booking<'_>, purses: &mut Purses, expected: &[(Account, i64)]) {
     let source = Source { table: "settlement", id: booking.id.as_uuid() };
     let mut wanted = Posting::builder(source, "settle", date!(2026 - 01 - 04));
     for (account, minor) in expected {
         wanted = debit_signed(wanted, account.clone(), i128::from(*minor), Currency::EUR).unwrap();
     }
-    let posting = booking.posting(PSP, debts).unwrap().unwrap();
+    let posting = booking.posting(PSP, purses).unwrap().unwrap();
     // what is locked before is what is moved
     let mut locked: BTreeSet<Account> = booking.accounts(PSP).map(|(account, _)| account).collect();
     for (seller, _) in booking.sellers() {
@@ -89,9 +93,11 @@ fn every_line_moves_the_balance_by_its_net_and_the_rest_balances_it() {
     use Account::{PayoutInTransit, PspBalance, PspFees, PspReceivable, Suspense};
     let capture = operation(Effect::Capture);
     let refund = operation(Effect::Refund);
-    let tie = |operation| Tie { operation, rule: Rule::PspReference };
+    const fn tie(operation: &Operation) -> Tie<'_> {
+        Tie { operation, effect: operation.effect, rule: Rule::PspReference }
+    }
     let check = |line: Line, decision: Decision<'_>, expected: &[(Account, i64)]| {
-        check(&booked(&[(line, decision)]), &mut Debts::new(), expected);
+        check(&booked(&[(line, decision)]), &mut Purses::new(), expected);
     };
     check(
         line(LineKind::Capture, 100, 3),
@@ -146,10 +152,11 @@ fn every_line_moves_the_balance_by_its_net_and_the_rest_balances_it() {
 #[test]
 fn sellers_repay_what_they_owe_once_across_the_bookings_of_a_commit() {
     let capture = operation(Effect::Capture);
-    let decision = || Decision::Match(Tie { operation: &capture, rule: Rule::PspReference });
+    let decision =
+        || Decision::Match(Tie { operation: &capture, effect: Effect::Capture, rule: Rule::PspReference });
     let seller: SellerId = "s-1".parse().unwrap();
     let parts = [Split { seller: seller.clone(), amount: 100, platform_fee: 5 }];
-    let mut debts = Debts::from([((seller.clone(), Currency::EUR), 120)]);
+    let mut purses = Purses::from([((seller.clone(), Currency::EUR), Purse { available: 0, debt: 120 })]);
     let with = |mut booking: Booking<'static>| {
         booking.release(&parts).unwrap();
         booking
@@ -157,20 +164,20 @@ fn sellers_repay_what_they_owe_once_across_the_bookings_of_a_commit() {
     let psp = [(Account::PspBalance(PSP), 100), (Account::PspReceivable(PSP), -100)];
     let first = with(booked(&[(line(LineKind::Capture, 100, 0), decision())]));
     let repays = [(Account::SellerPending(seller.clone()), 95), (Account::SellerDebt(seller.clone()), -95)];
-    check(&first, &mut debts, &[psp.as_slice(), &repays].concat());
+    check(&first, &mut purses, &[psp.as_slice(), &repays].concat());
     let second = with(booked(&[(line(LineKind::Capture, 100, 0), decision())]));
     let repays_rest = [
         (Account::SellerPending(seller.clone()), 95),
         (Account::SellerDebt(seller.clone()), -25),
         (Account::SellerAvailable(seller), -70),
     ];
-    check(&second, &mut debts, &[psp.as_slice(), &repays_rest].concat());
+    check(&second, &mut purses, &[psp.as_slice(), &repays_rest].concat());
 }
 
 #[test]
 fn what_comes_to_nothing_posts_nothing() {
     let booking = booked(&[(line(LineKind::Fee, 0, 0), Decision::Plain)]);
-    assert_eq!(booking.posting(PSP, &mut Debts::new()), Ok(None));
+    assert_eq!(booking.posting(PSP, &mut Purses::new()), Ok(None));
 }
 
 #[test]

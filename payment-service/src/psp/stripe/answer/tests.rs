@@ -4,7 +4,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::psp::{CaptureMethod, Charge, Outcome, decline};
+use crate::psp::{Aim, CaptureMethod, Outcome, Success, decline};
 
 const SECRET: &str = "sk_test_4eC39HqLyjWDarjtT1zdp7dc";
 
@@ -13,7 +13,7 @@ fn expected() -> Expected {
     Expected {
         operation_id: OperationId::derive(merchant, &["o-1", "1", "authorize"]),
         amount: Money::new(1099, Currency::EUR),
-        capture: CaptureMethod::Automatic,
+        aim: Aim::Authorize { capture: CaptureMethod::Automatic },
     }
 }
 
@@ -50,7 +50,7 @@ fn response(status: u16, headers: &[(&str, &str)], body: &str) -> Response {
 }
 
 fn read(status: u16, headers: &[(&str, &str)], body: &str) -> Reading<Judgement> {
-    Reader { expected: expected(), secret: SECRET }.object(Ok(response(status, headers, body)))
+    Reader { expected: &expected(), secret: SECRET }.object(Ok(response(status, headers, body)))
 }
 
 fn answer(status: u16, body: &Value) -> Answer<Judgement> {
@@ -73,7 +73,7 @@ fn why(outcome: Outcome) -> String {
 
 #[test]
 fn a_success_is_one_only_when_everything_in_it_is_right() {
-    let charge = Charge {
+    let charge = Success {
         reference: PspReference::parse("pi_1").unwrap(),
         movement: Some("ch_1".to_owned()),
         amount: Money::new(1099, Currency::EUR),
@@ -269,7 +269,7 @@ fn a_status_without_a_readable_body_means_no_more_than_itself() {
         (500, BodyLost::TooLarge, "server error"),
     ] {
         let response = Response { body: Err(lost), ..response(status, &[], "") };
-        let reading = Reader { expected: expected(), secret: SECRET }.object(Ok(response));
+        let reading = Reader { expected: &expected(), secret: SECRET }.object(Ok(response));
         assert_eq!(word(&reading.answer), meaning, "{status}");
     }
 }
@@ -287,7 +287,8 @@ fn a_saved_500_is_told_from_a_fresh_one() {
 fn a_search_names_only_objects_with_our_reference() {
     let foreign = with(intent("succeeded"), "metadata", json!({"payonce_operation": "x"}));
     let list = json!({"object": "search_result", "data": [foreign, intent("succeeded")], "has_more": false});
-    let reader = Reader { expected: expected(), secret: SECRET };
+    let expected = expected();
+    let reader = Reader { expected: &expected, secret: SECRET };
     let found = reader.list(Ok(response(200, &[], &list.to_string()))).answer;
     assert_eq!(found, Answer::Given(vec![PspReference::parse("pi_1").unwrap()]));
     let none = reader.list(Ok(response(200, &[], r#"{"object":"search_result","data":[]}"#))).answer;

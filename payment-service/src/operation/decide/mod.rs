@@ -1,0 +1,379 @@
+//! What a finding means for an operation and its payment: pure, decided on rows that are locked.
+
+mod authorize;
+mod capture;
+mod refund;
+mod void;
+
+use std::time::Duration;
+
+use ::wallet::wallet::Split;
+use ledger::posting::{Builder, Posting, PostingError, Source};
+use money::{Money, OperationId, SellerId};
+use time::OffsetDateTime;
+
+use super::record::{By, Finding};
+use super::state::{OperationEvent, OperationStatus};
+use super::{OperationKind, OperationView, Standing};
+use crate::http::stored;
+use crate::outbox::{self, NewEvent};
+use crate::payment::{Failure, PaymentEvent, PaymentStatus, PaymentView, SplitView};
+use crate::psp::{Decline, Outcome, PspReference, Success, decline};
+
+/// An operation and its payment as they are under the lock.
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    pub operation_id: OperationId,
+    pub kind: OperationKind,
+    pub status: OperationStatus,
+    pub amount: i64,
+    pub last_capture: Option<bool>,
+    pub fence: i64,
+    pub takeovers: i32,
+    pub created_at: OffsetDateTime,
+    pub payment: PaymentView,
+    pub version: i32,
+    /// Whether a void of the payment is under way.
+    pub has_open_void: bool,
+    /// The PSP's object, if one is known.
+    pub psp_reference: Option<String>,
+    /// The client's key whose stored response the operation completes.
+    pub key: String,
+    /// The payment's, in their order.
+    pub splits: Vec<Split>,
+    /// How a capture or refund falls on them; empty for others.
+    pub shares: Vec<Share>,
+    pub now: OffsetDateTime,
+}
+
+/// What of a capture or refund falls on one split, and how that split stands.
+#[derive(Debug, Clone)]
+pub(super) struct Share {
+    pub split_no: i16,
+    pub seller: SellerId,
+    pub amount: i64,
+    /// What of the amount is the platform's.
+    pub platform_fee: i64,
+    pub sums: SplitSums,
+}
+
+/// What has become of a split so far, in minor units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct SplitSums {
+    pub captured: i64,
+    pub refunded: i64,
+    pub reserved: i64,
+    /// What of the platform's fee goes back with what is refunded and reserved.
+    pub refunded_fee: i64,
+}
+
+impl Share {
+    /// What of it is the seller's.
+    pub const fn net(&self) -> i64 {
+        self.amount - self.platform_fee
+    }
+}
+
+/// What is to be done about a finding.
+#[derive(Debug)]
+pub(super) enum Decision {
+    /// Somebody else owns the operation now: the answer is evidence, and nothing more.
+    Superseded,
+    /// It says nothing new.
+    Stale,
+    /// The operation ended as not having happened, and this says that it did.
+    LateSuccess,
+    /// The operation happened, and this says that it happened once more, in another object of the PSP's.
+    Twice,
+    /// The operation changes.
+    Change(Box<Change>),
+}
+
+/// What an operation and its payment become.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub status: OperationStatus,
+    pub reason: Option<String>,
+    /// Why it failed, where the payment does not say so.
+    pub failure: Option<Failure>,
+    pub psp_reference: Option<PspReference>,
+    pub psp_movement: Option<String>,
+    /// When a worker looks at it next; none when it has ended.
+    pub due_in: Option<Duration>,
+    /// None where the payment stays as it is.
+    pub payment: Option<PaymentView>,
+    /// Splits that change, by their number.
+    pub splits: Vec<(i16, SplitSums)>,
+    pub event: Option<NewEvent>,
+    pub books: Option<Books>,
+    /// What the client is answered from now on.
+    pub response: Option<(u16, String)>,
+    /// The payment's authorisation waits for a buyer no longer.
+    pub ends_wait: bool,
+}
+
+/// What is posted.
+#[derive(Debug)]
+pub(super) enum Books {
+    /// This.
+    Ready(Posting),
+    /// This, and what sellers get back, which depends on what is in their purses.
+    GiveBack(GiveBack),
+}
+
+/// A refund that did not reach the buyer: sellers get their parts back.
+#[derive(Debug)]
+pub(super) struct GiveBack {
+    /// The other legs, with the debits that pay for it.
+    pub posting: Builder,
+    /// What each gets: the seller's part of the refund.
+    pub parts: Vec<(i16, SellerId, Money)>,
+}
+
+/// How often the PSP is asked about a buyer who has to act, beside its webhooks.
+const ACTION_POLL: Duration = Duration::from_secs(60);
+/// The longest wait between two looks at an operation in doubt: the hourly housekeeping.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+/// When a hold is looked at again: PSPs let go what is not captured by then, and need not tell.
+const HOLD: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// When to look next at an operation in doubt that has been taken over so often.
+fn next_look(takeovers: i32) -> Duration {
+    let exponent = takeovers.clamp(0, 12).cast_unsigned();
+    Duration::from_millis(500).saturating_mul(2_u32.saturating_pow(exponent)).min(LONGEST_WAIT)
+}
+
+/// Decides what `finding` means.
+///
+/// # Errors
+/// When the books of the outcome cannot balance, which the checks of a request prevent.
+pub(super) fn decide(known: &Known, by: By, finding: &Finding) -> Result<Decision, PostingError> {
+    // whoever says it, and however late: money that was moved is never dropped
+    if let Some(contradiction) = contradiction(known, finding) {
+        return Ok(contradiction);
+    }
+    if let By::Owner { fence } = by
+        && fence != known.fence
+    {
+        return Ok(Decision::Superseded);
+    }
+    if is_of_another_object(known, finding) || is_our_own_void(known, finding) {
+        return Ok(Decision::Stale);
+    }
+    let Ok(status) = known.status.apply(event_of(known, by, finding)) else {
+        return Ok(Decision::Stale);
+    };
+    let change = match finding {
+        Finding::Answer(Outcome::Succeeded(success)) => succeed(known, status, success)?,
+        Finding::Answer(Outcome::Declined { reference, decline }) => {
+            fail(known, status, reference.clone(), decline)
+        }
+        Finding::Answer(Outcome::NotSent { code, message }) if status == OperationStatus::Declined => {
+            let decline = Decline { code: code.as_str(), decline_code: None, message: message.clone() };
+            fail(known, status, None, &decline)
+        }
+        Finding::Answer(Outcome::RequiresAction { reference, redirect_url }) => {
+            authorize::require_action(known, status, reference, redirect_url.as_deref())
+        }
+        Finding::Answer(Outcome::NotSent { code, .. }) => doubt(known, status, None, code.as_str()),
+        Finding::Answer(Outcome::Unknown { reference, why }) => {
+            doubt(known, status, reference.clone(), why.as_str())
+        }
+        Finding::GiveUp { reason } => give_up(known, status, reason),
+    };
+    Ok(Decision::Change(Box::new(change)))
+}
+
+/// What cannot be: that an operation happened which had ended without, or that it happened once more.
+fn contradiction(known: &Known, finding: &Finding) -> Option<Decision> {
+    let Finding::Answer(Outcome::Succeeded(success)) = finding else { return None };
+    match known.status {
+        OperationStatus::Declined | OperationStatus::Expired => Some(Decision::LateSuccess),
+        OperationStatus::Succeeded | OperationStatus::Reversed => {
+            let known = known.psp_reference.as_deref();
+            // a capture or void has no object of its own
+            known.is_some_and(|known| known != success.reference.as_str()).then_some(Decision::Twice)
+        }
+        OperationStatus::Created
+        | OperationStatus::Sending
+        | OperationStatus::RequiresAction
+        | OperationStatus::Unknown
+        | OperationStatus::NeedsReview => None,
+    }
+}
+
+/// That one object of the PSP's is closed says nothing of the one that the operation waits for.
+fn is_of_another_object(known: &Known, finding: &Finding) -> bool {
+    let Finding::Answer(Outcome::Declined { reference: Some(closed), .. }) = finding else { return false };
+    known.psp_reference.as_deref().is_some_and(|awaited| awaited != closed.as_str())
+}
+
+/// That the payment's object is closed is our own void's doing, which will say so itself.
+fn is_our_own_void(known: &Known, finding: &Finding) -> bool {
+    let is_closed = matches!(finding, Finding::Answer(Outcome::Declined { .. }));
+    known.kind == OperationKind::Authorize && known.has_open_void && is_closed
+}
+
+fn event_of(known: &Known, by: By, finding: &Finding) -> OperationEvent {
+    match finding {
+        Finding::Answer(Outcome::Succeeded(_)) => OperationEvent::Succeeded,
+        Finding::Answer(Outcome::Declined { decline, .. }) => match known.status {
+            // whoever cancelled it, and whoever says so: the buyer had not acted
+            OperationStatus::RequiresAction if decline.code == decline::CANCELED => OperationEvent::Expired,
+            OperationStatus::Succeeded if can_be_taken_back(known) => OperationEvent::Reversed,
+            _ => OperationEvent::Declined,
+        },
+        Finding::Answer(Outcome::RequiresAction { .. }) => OperationEvent::ActionRequired,
+        // "Not sent" proves that nothing happened only while nobody else can have sent it: it is the first owner's word.
+        Finding::Answer(Outcome::NotSent { .. }) => {
+            let first = by == By::Owner { fence: 1 } && known.status == OperationStatus::Sending;
+            if first { OperationEvent::Declined } else { OperationEvent::Doubt }
+        }
+        Finding::Answer(Outcome::Unknown { .. }) => OperationEvent::Doubt,
+        Finding::GiveUp { .. } => OperationEvent::GivenUp,
+    }
+}
+
+/// Whether what has succeeded can end all the same: a refund comes back days later, what is held is held for a time.
+const fn can_be_taken_back(known: &Known) -> bool {
+    match known.kind {
+        OperationKind::Refund => true,
+        OperationKind::Authorize => {
+            matches!(known.payment.status, PaymentStatus::Authorized | PaymentStatus::PartiallyCaptured)
+        }
+        OperationKind::Capture | OperationKind::Void => false,
+    }
+}
+
+/// The payment after `event`; the operation's own table has already allowed it, so a refusal leaves it as it is.
+fn moved(known: &Known, event: PaymentEvent) -> PaymentView {
+    let status = known.payment.status.apply(event).unwrap_or(known.payment.status);
+    PaymentView { status, updated_at: known.now, next_action: None, ..known.payment.clone() }
+}
+
+fn succeed(known: &Known, status: OperationStatus, success: &Success) -> Result<Change, PostingError> {
+    match known.kind {
+        OperationKind::Authorize => authorize::succeed(known, status, success),
+        OperationKind::Capture => capture::succeed(known, status, success),
+        OperationKind::Void => Ok(void::succeed(known, status)),
+        OperationKind::Refund => refund::succeed(known, status, success),
+    }
+}
+
+fn fail(
+    known: &Known,
+    status: OperationStatus,
+    reference: Option<PspReference>,
+    decline: &Decline,
+) -> Change {
+    match known.kind {
+        OperationKind::Authorize => authorize::fail(known, status, reference, decline),
+        OperationKind::Capture => end(known, status, "payment.capture_failed", None, decline),
+        OperationKind::Void => end(known, status, "payment.void_failed", None, decline),
+        OperationKind::Refund => refund::fail(known, status, reference, decline),
+    }
+}
+
+impl Known {
+    fn source(&self) -> Source {
+        Source { table: "operation", id: self.operation_id.as_uuid() }
+    }
+
+    fn money(&self, minor: i64) -> Money {
+        Money::new(minor, self.payment.currency)
+    }
+
+    /// The operation as it then is.
+    fn view(&self, status: OperationStatus, failure: Option<Failure>) -> OperationView {
+        let share = |share: &Share| SplitView {
+            seller: share.seller.to_string(),
+            amount: share.amount,
+            platform_fee: share.platform_fee,
+        };
+        OperationView {
+            operation_id: self.operation_id,
+            payment_id: self.payment.payment_id,
+            kind: self.kind,
+            status: Standing::from(status),
+            amount: self.amount,
+            currency: self.payment.currency,
+            last: self.last_capture,
+            splits: self.shares.iter().map(share).collect(),
+            failure,
+            created_at: self.created_at,
+            updated_at: self.now,
+        }
+    }
+}
+
+/// A change of this operation and status, and of nothing else yet.
+const fn change(status: OperationStatus) -> Change {
+    Change {
+        status,
+        reason: None,
+        failure: None,
+        psp_reference: None,
+        psp_movement: None,
+        due_in: None,
+        payment: None,
+        splits: Vec::new(),
+        event: None,
+        books: None,
+        response: None,
+        ends_wait: false,
+    }
+}
+
+/// A capture, void or refund that ended without having been done.
+fn end(
+    known: &Known,
+    status: OperationStatus,
+    kind: &'static str,
+    payment: Option<PaymentView>,
+    decline: &Decline,
+) -> Change {
+    let failure = Failure {
+        code: decline.code.to_owned(),
+        decline_code: decline.decline_code.clone(),
+        message: decline.message.clone(),
+    };
+    let view = known.view(status, Some(failure.clone()));
+    let told = payment.as_ref().unwrap_or(&known.payment);
+    Change {
+        reason: Some(decline.code.to_owned()),
+        failure: Some(failure),
+        event: Some(outbox::of_operation(kind, told, &view, Some(decline.code))),
+        response: Some(stored::operation(&view)),
+        payment,
+        ..change(status)
+    }
+}
+
+fn doubt(known: &Known, status: OperationStatus, reference: Option<PspReference>, reason: &str) -> Change {
+    let news = status != known.status;
+    Change {
+        reason: Some(reason.to_owned()),
+        // the object that is waited for stays the one; what acts on the payment's has none of its own
+        psp_reference: reference.filter(|_| known.psp_reference.is_none() && known.kind.has_object()),
+        due_in: Some(next_look(known.takeovers)),
+        event: news.then(|| {
+            outbox::changed("payment.outcome_unknown", &known.payment, known.operation_id, Some(reason))
+        }),
+        response: Some(stored::accepted()),
+        ..change(status)
+    }
+}
+
+fn give_up(known: &Known, status: OperationStatus, reason: &str) -> Change {
+    Change {
+        reason: Some(reason.to_owned()),
+        event: Some(outbox::changed(
+            "payment.needs_review",
+            &known.payment,
+            known.operation_id,
+            Some(reason),
+        )),
+        ..change(status)
+    }
+}
