@@ -15,6 +15,7 @@ pub mod operation;
 pub mod outbox;
 pub mod payment;
 pub mod psp;
+pub mod review;
 pub mod serve;
 pub mod settlement;
 pub mod transitions;

@@ -139,6 +139,21 @@ fn violations() -> Vec<(&'static str, String)> {
                 follows(P, "void", "needs_review", "null")
             ),
         ),
+        ("review_act_pkey", format!("{}; {}", act("'asked'", "null", "null"), act("'asked'", "null", "null"))),
+        (
+            "review_act_operation_fkey",
+            act("'asked'", "null", "null").replace(O, OTHER),
+        ),
+        ("review_act_numbered", act("'asked'", "null", "null").replace(", 1,", ", 0,")),
+        ("review_act_kind_known", act("'guessed'", "'failed'", "'x'")),
+        ("review_act_outcome_known", act("'closed'", "'lost'", "'x'")),
+        ("review_act_says_what_and_why", act("'closed'", "'failed'", "null")),
+        ("review_act_reason_length", act("'closed'", "'failed'", "''")),
+        ("review_act_actor_named", act("'asked'", "null", "null").replace("cli:a", "somebody")),
+        (
+            "review_act_append_only",
+            format!("{}; update review_act set actor = 'cli:b'", act("'asked'", "null", "null")),
+        ),
         ("operation_split_pkey", format!("{}; {}", part(O, 1, 0), part(O, 1, 0))),
         ("operation_split_operation_fkey", part(OTHER, 1, 0)),
         ("operation_split_amount_positive", part(O, 0, 0)),
@@ -201,6 +216,10 @@ fn follows(id: &str, kind: &str, status: &str, due: &str) -> String {
          values ({M}, {id}, {P}, '{kind}', {A}, 100, 'EUR', '{status}', 1, now(), {due}, now(), 'k-1', 'pi_1', 0,
                  case when '{kind}' = 'capture' then true end, now(), now())"
     )
+}
+
+fn act(kind: &str, outcome: &str, reason: &str) -> String {
+    format!("insert into review_act values ({M}, {O}, 1, {kind}, {outcome}, null, {reason}, 'cli:a', now())")
 }
 
 fn part(operation: &str, amount: i64, fee: i64) -> String {
@@ -268,6 +287,7 @@ async fn no_rule_of_payments_and_the_inbox_is_without_its_test(pool: PgPool) {
         "operation",
         "operation_split",
         "refund_draw",
+        "review_act",
         "attempt",
         "idempotency_key",
         "payment_event",

@@ -10,8 +10,7 @@ use ledger::account::Account;
 use money::{AttemptId, Currency, MerchantId, Money, OperationId, PaymentId, PspAccountId};
 use payment_service::idempotency::{self, Fingerprint, IdempotencyKey};
 use payment_service::operation::{
-    self, By, Claim, Claimed, Effect, Finding, OperationStatus, Recorded, Recording, claim_in_tx,
-    record_in_tx,
+    self, By, Claim, Claimed, Effect, Finding, OperationStatus, Recorded, Recording, claim_in_tx, record,
 };
 use payment_service::payment::{self, NewPayment, PaymentStatus};
 use payment_service::psp::{
@@ -89,10 +88,7 @@ impl Shop {
     }
 
     async fn record_all(&self, recordings: &[Recording]) -> Vec<Recorded> {
-        let mut tx = self.pool.begin().await.unwrap();
-        let recorded = record_in_tx(&mut tx, self.merchant, recordings).await.unwrap();
-        tx.commit().await.unwrap();
-        recorded
+        record(&self.pool, self.merchant, recordings).await.unwrap()
     }
 
     async fn record(&self, recording: Recording) -> Recorded {

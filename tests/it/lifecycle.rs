@@ -467,3 +467,109 @@ async fn a_hold_that_runs_out_is_noticed_with_and_without_a_webhook() {
         .await;
     world.assert_books_are_right().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_capture_that_failed_leaves_its_line_to_the_one_that_succeeded() {
+    let world = World::new(&QUICK);
+    let control = &world.stage.control;
+    let held = paid(&world, &order_to_capture("order-1", 1000)).await;
+    let busy = json!({"kind": "rate_limited"});
+    control.fault(&fault("payment_intents.capture", &busy, u64::MAX >> 12)).await.unwrap();
+    let body = json!({"amount": 1000});
+    follow(&world, &held, "capture", "c-1", &body).await;
+    world.quiet().await;
+    assert_told(&follow(&world, &held, "capture", "c-1", &body).await, 201, "failed");
+    control.heal().await.unwrap();
+    assert_told(&follow(&world, &held, "capture", "c-2", &json!({})).await, 201, "succeeded");
+    let told = world.settle().await;
+    assert!(told.contains("verdict: clean"), "{told}");
+    assert_eq!(world.stage.client.wallet("seller-1").await.unwrap(), wallet(0, 900, 0, 0));
+    world.assert_books_are_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_that_had_come_back_before_we_heard_of_it_has_failed_and_its_lines_cancel_out() {
+    let world = World::new(&QUICK);
+    let control = &world.stage.control;
+    let id = paid(&world, &order("order-1", 1000)).await;
+    // the PSP gives back, says nothing, and shows nothing
+    for (operation, kind) in [("refunds.create", "drop_reply"), ("refunds.list", "unavailable")] {
+        control.fault(&fault(operation, &json!({"kind": kind}), u64::MAX >> 12)).await.unwrap();
+    }
+    let told = follow(&world, &id, "refunds", "r-1", &json!({"amount": 400})).await;
+    assert_eq!(told.status, 202, "{}", told.body);
+    let refunds = world.refunds().await;
+    world.stage.send_webhooks().await.unwrap();
+    control.post(&format!("refunds/{}/fail", refunds[0]), &json!({})).await.unwrap();
+    delivered(&world).await;
+    control.heal().await.unwrap();
+    let told = follow(&world, &id, "refunds", "r-1", &json!({"amount": 400})).await;
+    assert_told(&told, 201, "failed");
+    assert_eq!(world.stage.client.wallet("seller-1").await.unwrap(), wallet(900, 0, 0, 0));
+    let told = world.settle().await;
+    assert!(told.contains("verdict: clean"), "{told}");
+    assert_eq!(world.stage.client.wallet("seller-1").await.unwrap(), wallet(0, 900, 0, 0));
+    world.assert_books_are_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_not_free_while_more_was_captured_of_it_than_we_know() {
+    let world = World::new(&QUICK);
+    let held = paid(&world, &order_to_capture("order-1", 1000)).await;
+    let intent = world.intents().await.remove(0);
+    // in part, and the rest let go: both behind our back
+    world
+        .psp_post(
+            &format!("payment_intents/{intent}/capture"),
+            &[("amount_to_capture", "300"), ("final_capture", "false")],
+        )
+        .await;
+    world.psp_post(&format!("payment_intents/{intent}/cancel"), &[]).await;
+    let told = follow(&world, &held, "void", "v-1", &json!({})).await;
+    assert_eq!(told.status, 202, "{}", told.body);
+    let needs_review = "select count(*) from operation where kind = 'void' and status = 'needs_review'";
+    world.eventually("a person is asked", async || world.count(needs_review).await == 1).await;
+    let a_week_later = "update operation set due_at = now() where kind = 'authorize'";
+    sqlx::query(a_week_later).execute(&mut world.database().await).await.unwrap();
+    world.eventually("the PSP was asked", async || {
+        world.count("select count(*) from attempt a join operation o using (merchant_id, operation_id) where o.kind = 'authorize' and a.action = 'retrieve'").await == 1
+    })
+    .await;
+    assert_eq!(payment(&world, &held).await["status"], "authorized");
+    let rival = world.stage.client.pay("rival", &order("order-1", 1000)).await.unwrap();
+    assert_refused(&rival, "order_has_live_payment");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_nobody_could_cancel_can_be_ended_once_it_can() {
+    let world = World::new(&[
+        "--patience=1s",
+        "--psp-deadline=2s",
+        "--lease=3s",
+        "--action-window=3s",
+        "--review-after=1s",
+    ]);
+    let control = &world.stage.control;
+    let cannot = fault("payment_intents.cancel", &json!({"kind": "unavailable"}), u64::MAX >> 12);
+    control.fault(&cannot).await.unwrap();
+    let mut request = order("order-1", 1200);
+    request["payment_method"] = json!("pm_card_threeDSecure2Required");
+    let id = paid(&world, &request).await;
+    sqlx::query("update operation set due_at = now()").execute(&mut world.database().await).await.unwrap();
+    let gave_up = "select count(*) from operation where kind = 'authorize' and status = 'needs_review'";
+    world
+        .eventually("a person is asked", async || {
+            let again =
+                "update operation set due_at = now() where due_at is not null and lease_until <= now()";
+            sqlx::query(again).execute(&mut world.database().await).await.unwrap();
+            world.count(gave_up).await == 1
+        })
+        .await;
+    control.heal().await.unwrap();
+    assert_told(&follow(&world, &id, "void", "v-1", &json!({})).await, 201, "succeeded");
+    assert_eq!(payment(&world, &id).await["status"], "voided");
+    let second = world.stage.client.pay("again", &order("order-1", 1200)).await.unwrap();
+    assert_told(&second, 201, "captured");
+    world.quiet().await;
+    world.assert_books_are_right().await;
+}

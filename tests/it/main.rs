@@ -17,6 +17,7 @@ mod makefile;
 mod others;
 mod psp_answers;
 mod replicas;
+mod reviews;
 mod same_key;
 mod settlement;
 mod webhooks;

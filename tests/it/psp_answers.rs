@@ -86,7 +86,7 @@ async fn a_payment_whose_buyer_never_acts_is_cancelled_and_frees_its_order() {
 
     let mut database = world.database().await;
     for a_day_later in [
-        "update payment set updated_at = now() - interval '25 hours'",
+        "update payment_event set recorded_at = now() - interval '25 hours'",
         "update operation set due_at = now() where status = 'requires_action'",
     ] {
         sqlx::query(a_day_later).execute(&mut database).await.unwrap();

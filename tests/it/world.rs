@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
-use tests::installation::Installation;
+use tests::installation::{Installation, Shop};
 use tests::psp::Effect;
+use tests::shop::ShopClient;
 use tests::stage::{Plan, Stage};
 use tokio::task::block_in_place;
 
@@ -63,6 +64,18 @@ impl World {
         effects.iter().filter(|effect| effect.kind == kind).count()
     }
 
+    /// Somebody of the shop who may see and do everything, with an API key of this name.
+    pub fn person(&self, name: &str) -> ShopClient {
+        let merchant = &self.stage.shop.merchant_id;
+        let scopes = "payments,finance_read,finance_write";
+        let command = ["api-key", "create", "--merchant", merchant, "--name", name, "--scopes", scopes];
+        let made: Value = block_in_place(|| self.stage.installation.ask(command)).expect("a key");
+        let shop =
+            Shop { api_key: made["secret"].as_str().expect("text").to_owned(), ..self.stage.shop.clone() };
+        let http = tests::http::client().expect("a client");
+        ShopClient::new(http, &format!("http://{}", self.stage.service_address()), &shop)
+    }
+
     /// Calls the PSP as somebody else who has the account's key, such as a person at its dashboard.
     pub async fn psp_post(&self, path: &str, form: &[(&str, &str)]) -> Value {
         let url = format!("{}/v1/{path}", self.stage.sandbox().expect("a PSP").url());
@@ -95,6 +108,18 @@ impl World {
 
     /// Pays out what is at the PSP and takes in its settlement files; answers what `reconcile` told.
     pub async fn settle(&self) -> String {
+        let (_folder, files) = self.settlement_files().await;
+        block_in_place(|| self.stage.reconcile(&files)).unwrap_or_else(|error| panic!("{}", error.chain()))
+    }
+
+    /// The same where the PSP says otherwise than we.
+    pub async fn settle_with_breaks(&self) -> String {
+        let (_folder, files) = self.settlement_files().await;
+        block_in_place(|| self.stage.reconcile_with_breaks(&files))
+            .unwrap_or_else(|error| panic!("{}", error.chain()))
+    }
+
+    async fn settlement_files(&self) -> (TempDir, Vec<std::path::PathBuf>) {
         let folder = tempfile::tempdir().expect("a folder");
         let mut files = Vec::new();
         for (id, csv) in self.stage.control.pay_out().await.expect("payouts") {
@@ -102,7 +127,7 @@ impl World {
             std::fs::write(&file, csv).expect("a file");
             files.push(file);
         }
-        block_in_place(|| self.stage.reconcile(&files)).unwrap_or_else(|error| panic!("{}", error.chain()))
+        (folder, files)
     }
 
     /// Waits until no operation and no webhook is unfinished.

@@ -19,7 +19,7 @@ const START_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a program may take to end that was asked to.
 const STOP_PATIENCE: Duration = Duration::from_secs(40);
 /// How much of a log an error shows.
-const TAIL_LINES: usize = 40;
+const TAIL_LINES: usize = 100;
 
 /// The path of a program of this workspace: it lies beside ours.
 ///

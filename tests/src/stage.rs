@@ -168,6 +168,20 @@ impl Stage {
             .run()
     }
 
+    /// The same where they do not agree: what `reconcile` tells of the breaks. Blocks the thread.
+    ///
+    /// # Errors
+    /// When they agree, or cannot be compared.
+    pub fn reconcile_with_breaks(&self, reports: &[PathBuf]) -> Result<String, Error> {
+        match self.reconcile(reports) {
+            Ok(told) => Err(Error::Unexpected(format!("the books agree with the settlement files: {told}"))),
+            Err(error) => {
+                let told = error.chain();
+                if told.contains("verdict: breaks") { Ok(told) } else { Err(error) }
+            }
+        }
+    }
+
     /// Has the service check its own invariants. Blocks the thread.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! `merchant`
 
 use clap::Subcommand;
+use money::MerchantId;
 
 use super::CliError;
 use super::output::{OutputArgs, table};
@@ -22,6 +23,17 @@ pub(super) enum Command {
         #[command(flatten)]
         database: DatabaseArgs,
     },
+    /// Change how a merchant works
+    Set {
+        /// The merchant, by its id
+        #[arg(long, value_name = "ID")]
+        merchant: MerchantId,
+        /// Closing a review of more than this, in major units of its currency, takes a second person
+        #[arg(long, value_name = "AMOUNT", value_parser = clap::value_parser!(i64).range(0..))]
+        review_limit: i64,
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
     /// List all merchants
     List {
         #[command(flatten)]
@@ -40,6 +52,12 @@ impl Command {
                 database.close().await?;
                 let made = made?;
                 output.print(&made, || made.merchant_id.to_string())
+            }
+            Self::Set { merchant, review_limit, database } => {
+                let database = database.open("payonce merchant", Embedding::Join).await?;
+                let set = merchant::set_review_limit(&database.pool, merchant, review_limit).await;
+                database.close().await?;
+                Ok(set?)
             }
             Self::List { output, database } => {
                 let database = database.open("payonce merchant", Embedding::Join).await?;

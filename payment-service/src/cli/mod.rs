@@ -6,6 +6,7 @@ mod database;
 mod merchant;
 mod output;
 mod psp_account;
+mod review;
 mod secret;
 mod transitions;
 
@@ -50,6 +51,9 @@ enum Command {
     /// A merchant's accounts at payment service providers
     #[command(subcommand)]
     PspAccount(psp_account::Command),
+    /// Operations of which nobody can tell what became
+    #[command(subcommand)]
+    Review(review::Command),
     /// Check the invariants that money depends on; the exit code tells
     Audit(audit::Audit),
     /// Print every transition of every state machine
@@ -90,6 +94,15 @@ pub enum CliError {
     /// The operations of an account could not be read.
     #[error(transparent)]
     Operation(#[from] operation::Error),
+    /// A review could not be read or written.
+    #[error(transparent)]
+    Review(#[from] crate::review::Error),
+    /// A person's word is not taken.
+    #[error("{0}; nothing was changed")]
+    Refused(#[from] crate::review::Refused),
+    /// The PSP could not be asked again.
+    #[error(transparent)]
+    Ask(#[from] crate::engine::AskError),
     /// The HTTP client could not be built.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -112,6 +125,7 @@ impl Cli {
             Command::Merchant(command) => command.run().await?,
             Command::ApiKey(command) => command.run().await?,
             Command::PspAccount(command) => command.run().await?,
+            Command::Review(command) => command.run().await?,
             Command::Audit(command) => return command.run().await,
             Command::Transitions(command) => command.run()?,
         }

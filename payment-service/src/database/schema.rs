@@ -11,7 +11,7 @@ use super::{DatabaseError, role};
 
 /// Rows of these never change: the ledger, and the evidence of what was sent to a PSP.
 pub(crate) const APPEND_ONLY: &[&str] =
-    &["attempt", "ledger_account", "ledger_entry", "ledger_transaction", "operation_split"];
+    &["attempt", "ledger_account", "ledger_entry", "ledger_transaction", "operation_split", "review_act"];
 
 /// Rows of these never change, and go again only with a settlement file whose reading broke off, which a trigger holds.
 const WRITTEN_ONCE: &[&str] = &["settlement_line"];

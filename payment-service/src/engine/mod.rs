@@ -23,7 +23,7 @@ use crate::operation::{self, Begun, By, Claim, Claimed, Finding, Follow, Followe
 use crate::psp::{Account, Aim, AmountRefused, Connectors, Errand, Expected, Outcome, Why};
 pub use batcher::Sizes;
 use batcher::{Batcher, Refused};
-pub use resolve::Outcome as ResolveOutcome;
+pub use resolve::{AskError, Outcome as ResolveOutcome};
 use work::{ClaimWork, FollowWork, RecordWork};
 
 /// Times and bounds of the engine.

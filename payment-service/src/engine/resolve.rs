@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use money::MerchantId;
+use money::{MerchantId, OperationId};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::{Engine, Settings};
-use crate::merchant::Directory;
+use crate::merchant::{Directory, MerchantError};
 use crate::operation::{self, By, Effect, Finding, OperationStatus, Recording, Taken};
 use crate::payment::PaymentStatus;
 use crate::psp::{Account, Aim, Exchange, Idempotency, Inquiry, Outcome as PspOutcome, Why};
@@ -19,6 +19,17 @@ pub struct Outcome {
     pub taken: usize,
     /// Of these, those that have ended.
     pub ended: usize,
+}
+
+/// Why the PSP was not asked again.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// The operation could not be taken over.
+    #[error("the operation could not be taken over")]
+    Operation(#[from] operation::Error),
+    /// Its PSP account cannot be used.
+    #[error("its PSP account cannot be used")]
+    Account(#[from] MerchantError),
 }
 
 /// How many operations are taken over at once: as many as are asked about at once.
@@ -110,6 +121,42 @@ impl Engine {
         Ok(outcome)
     }
 
+    /// Asks the PSP once more about an operation that needs review. Answers whether it was asked: not while somebody else is
+    /// asking, nor where the operation does not need review.
+    ///
+    /// # Errors
+    /// When Postgres fails, or the PSP account cannot be used.
+    pub async fn ask_again(
+        &self,
+        directory: &Directory,
+        merchant: MerchantId,
+        operation: OperationId,
+    ) -> Result<bool, AskError> {
+        let until = Instant::now() + self.0.settings.deadline;
+        let lease = self.0.settings.lease;
+        let Some(taken) = operation::take_for_review(&self.0.pool, merchant, operation, lease).await? else {
+            return Ok(false);
+        };
+        let account = directory.any_psp_account(merchant, taken.psp_account_id).await?;
+        let engine = self.clone();
+        let look = async move {
+            let exchange = engine.ask(&account.account, &taken, Step::Inquire, until).await;
+            let recording = Recording {
+                operation_id: operation,
+                by: By::Owner { fence: taken.fence },
+                finding: Finding::Answer(exchange.outcome),
+                attempts: exchange.attempts,
+                attempt_fence: taken.fence,
+            };
+            let recorded = engine.record_surely(merchant, recording, until, Finding::Answer).await;
+            engine.look_again(merchant, &taken, None).await;
+            recorded.is_some()
+        };
+        // a client that hangs up changes nothing
+        let looked = tokio::spawn(self.0.tasks.track_future(look)).await;
+        Ok(looked.unwrap_or(false))
+    }
+
     /// Answers whether the operation has ended.
     async fn look_into(
         &self,
@@ -184,6 +231,8 @@ fn finding_of(outcome: PspOutcome, taken: &Taken, settings: &Settings) -> Findin
         {
             Finding::GiveUp { reason: format!("mismatch: {what}") }
         }
+        // it is known to be with the PSP, which will decide
+        PspOutcome::Unknown { why: Why::Processing, .. } => Finding::Answer(outcome),
         PspOutcome::Unknown { .. } | PspOutcome::NotSent { .. } if was_unknown && is_old => {
             Finding::GiveUp { reason: "no_evidence".to_owned() }
         }

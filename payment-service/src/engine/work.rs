@@ -4,9 +4,7 @@ use money::MerchantId;
 use sqlx::PgPool;
 
 use super::batcher::Work;
-use crate::operation::{
-    self, Claim, Claimed, Follow, Followed, Recorded, Recording, follow_in_tx, record_in_tx,
-};
+use crate::operation::{self, Claim, Claimed, Follow, Followed, Recorded, Recording};
 
 /// How often a transaction is run that lost a deadlock or its connection. Both kinds may be run again whatever became
 /// of the first commit: a claim finds its own row, a recording finds the operation ended.
@@ -48,7 +46,7 @@ impl Work for FollowWork {
     async fn run(&self, merchant: MerchantId, items: &[Follow]) -> Result<Vec<Followed>, operation::Error> {
         let mut tries = 1;
         loop {
-            match follow_once(&self.pool, merchant, items).await {
+            match operation::follow(&self.pool, merchant, items).await {
                 Err(error) if error.is_transient() && tries < TRIES => tries += 1,
                 result => return result,
             }
@@ -58,17 +56,6 @@ impl Work for FollowWork {
     fn worth_splitting(error: &operation::Error) -> bool {
         !error.is_transient() || error.is_of_a_row()
     }
-}
-
-async fn follow_once(
-    pool: &PgPool,
-    merchant: MerchantId,
-    items: &[Follow],
-) -> Result<Vec<Followed>, operation::Error> {
-    let mut tx = pool.begin().await?;
-    let followed = follow_in_tx(&mut tx, merchant, items).await?;
-    tx.commit().await?;
-    Ok(followed)
 }
 
 pub(super) struct RecordWork {
@@ -87,7 +74,7 @@ impl Work for RecordWork {
     ) -> Result<Vec<Recorded>, operation::Error> {
         let mut tries = 1;
         loop {
-            match record_once(&self.pool, merchant, items).await {
+            match operation::record(&self.pool, merchant, items).await {
                 Err(error) if error.is_transient() && tries < TRIES => tries += 1,
                 result => return result,
             }
@@ -97,15 +84,4 @@ impl Work for RecordWork {
     fn worth_splitting(error: &operation::Error) -> bool {
         !error.is_transient() || error.is_of_a_row()
     }
-}
-
-async fn record_once(
-    pool: &PgPool,
-    merchant: MerchantId,
-    items: &[Recording],
-) -> Result<Vec<Recorded>, operation::Error> {
-    let mut tx = pool.begin().await?;
-    let recorded = record_in_tx(&mut tx, merchant, items).await?;
-    tx.commit().await?;
-    Ok(recorded)
 }

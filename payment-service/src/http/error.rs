@@ -77,6 +77,8 @@ codes! {
     RefundExceedsCaptured, "refund_exceeds_captured", CONFLICT, "More is to be refunded than is left of what was captured";
     /// More is to be taken of a seller than its part of the payment.
     SplitExceedsSeller, "split_exceeds_seller", CONFLICT, "A split is more than the seller's part of the payment";
+    /// It is not for people to say what became of the operation.
+    NotInReview, "not_in_review", CONFLICT, "The operation does not need review";
     /// The body is larger than this endpoint reads.
     BodyTooLarge, "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
     /// The body is not declared to be what this endpoint reads.

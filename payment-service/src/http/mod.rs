@@ -16,6 +16,7 @@ mod operations;
 mod page;
 mod payments;
 pub mod request_id;
+mod reviews;
 pub mod server;
 pub mod stored;
 mod webhooks;
@@ -81,6 +82,10 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(operations::refund, operations::refunds))
         .routes(routes!(operations::list))
         .routes(routes!(operations::get))
+        .routes(routes!(reviews::list))
+        .routes(routes!(reviews::get))
+        .routes(routes!(reviews::ask))
+        .routes(routes!(reviews::close))
         .routes(routes!(finance::wallet))
         .routes(routes!(finance::wallet_entries))
         .routes(routes!(finance::accounts))

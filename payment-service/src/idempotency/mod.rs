@@ -8,9 +8,9 @@ mod repo;
 
 use std::fmt;
 
-use money::MerchantId;
+use money::{MerchantId, PaymentId};
 use sha2::{Digest, Sha256};
-use sqlx::PgPool;
+use sqlx::{PgPool, PgTransaction};
 
 /// The client's name for one request, unique for its merchant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,6 +95,66 @@ impl Fingerprint {
         // another endpoint has other parts: its first one, the endpoint, then differs
         Some(self.names[differing.unwrap_or(0)])
     }
+}
+
+/// What became of a key that was to be taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begun {
+    /// It is this request's: the caller answers it in the same transaction.
+    Fresh,
+    /// It was answered before; or it is answered now.
+    Answered {
+        /// HTTP status.
+        status: u16,
+        /// The body.
+        body: String,
+        /// Whether an earlier request had this answer.
+        replayed: bool,
+    },
+    /// Another request has it, which differs in this field.
+    OtherRequest(&'static str),
+    /// Somebody is working on it.
+    InFlight,
+}
+
+/// Takes a key for a request about a payment that is done in the caller's transaction.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn begin_in_tx(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    key: &IdempotencyKey,
+    fingerprint: &Fingerprint,
+    payment: PaymentId,
+) -> Result<Begun, sqlx::Error> {
+    if repo::insert(tx, merchant, key.as_str(), fingerprint.as_bytes(), payment).await? {
+        return Ok(Begun::Fresh);
+    }
+    let Some(kept) = repo::read(tx, merchant, key.as_str()).await? else { return Ok(Begun::InFlight) };
+    if let Some(field) = fingerprint.first_difference(&kept.fingerprint) {
+        return Ok(Begun::OtherRequest(field));
+    }
+    Ok(match (kept.response_status, kept.response_body) {
+        (Some(status), Some(body)) => {
+            Begun::Answered { status: status.cast_unsigned(), body, replayed: true }
+        }
+        _ => Begun::InFlight,
+    })
+}
+
+/// Stores the answer of a request whose key was taken in the caller's transaction.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn answer_in_tx(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    key: &IdempotencyKey,
+    status: u16,
+    body: &str,
+) -> Result<(), sqlx::Error> {
+    repo::answer(tx, merchant, key.as_str(), status.cast_signed(), body).await
 }
 
 /// Notes that the caller was answered 202: a repeat of its request is then told the payment's state instead of 409.

@@ -1,7 +1,72 @@
 use std::time::Duration;
 
-use money::MerchantId;
-use sqlx::PgPool;
+use money::{MerchantId, PaymentId};
+use sqlx::{PgPool, PgTransaction};
+
+/// A key as it is kept.
+pub(super) struct Kept {
+    pub fingerprint: Vec<u8>,
+    pub response_status: Option<i16>,
+    pub response_body: Option<String>,
+}
+
+/// Answers whether the key was new.
+pub(super) async fn insert(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    key: &str,
+    fingerprint: &[u8],
+    payment: PaymentId,
+) -> Result<bool, sqlx::Error> {
+    let inserted = sqlx::query!(
+        "insert into idempotency_key (merchant_id, idempotency_key, fingerprint, payment_id, created_at)
+         values ($1, $2, $3, $4, now())
+         on conflict (merchant_id, idempotency_key) do nothing",
+        merchant.as_uuid(),
+        key,
+        fingerprint,
+        payment.as_uuid(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(inserted.rows_affected() == 1)
+}
+
+pub(super) async fn read(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    key: &str,
+) -> Result<Option<Kept>, sqlx::Error> {
+    sqlx::query_as!(
+        Kept,
+        "select fingerprint, response_status, response_body from idempotency_key
+         where merchant_id = $1 and idempotency_key = $2",
+        merchant.as_uuid(),
+        key,
+    )
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+pub(super) async fn answer(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    key: &str,
+    status: i16,
+    body: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update idempotency_key set response_status = $3, response_body = $4
+         where merchant_id = $1 and idempotency_key = $2",
+        merchant.as_uuid(),
+        key,
+        status,
+        body,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
 
 pub(super) async fn reap(
     pool: &PgPool,

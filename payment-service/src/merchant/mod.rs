@@ -34,6 +34,17 @@ pub async fn create(pool: &PgPool, mode: Mode, name: &str) -> Result<Merchant, M
     Ok(Merchant { merchant_id, mode, name: name.to_owned(), created_at })
 }
 
+/// Sets up to what amount, in major units of whatever currency, one person may close a review alone.
+///
+/// # Errors
+/// [`MerchantError::MerchantNotFound`].
+pub async fn set_review_limit(pool: &PgPool, merchant: MerchantId, major: i64) -> Result<(), MerchantError> {
+    match repo::set_review_limit(pool, merchant, major).await? {
+        true => Ok(()),
+        false => Err(MerchantError::MerchantNotFound(merchant)),
+    }
+}
+
 /// Every merchant, oldest first.
 ///
 /// # Errors

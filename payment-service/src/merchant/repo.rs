@@ -31,6 +31,21 @@ pub(super) async fn insert_merchant(
     Ok(created_at)
 }
 
+pub(super) async fn set_review_limit(
+    db: impl Executor<'_, Database = Postgres>,
+    merchant_id: MerchantId,
+    major: i64,
+) -> Result<bool> {
+    let set = sqlx::query!(
+        "update merchant set review_limit = $2 where merchant_id = $1",
+        merchant_id.as_uuid(),
+        major,
+    )
+    .execute(db)
+    .await?;
+    Ok(set.rows_affected() == 1)
+}
+
 pub(super) async fn list_merchants(db: impl Executor<'_, Database = Postgres>) -> Result<Vec<Merchant>> {
     let rows = sqlx::query!("select merchant_id, mode, name, created_at from merchant order by merchant_id")
         .fetch_all(db)

@@ -20,15 +20,15 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use money::{MerchantId, OperationId, OrderId, PaymentId, PspAccountId};
-use sqlx::PgPool;
+use sqlx::{PgExecutor, PgPool};
 use time::OffsetDateTime;
 
 use crate::payment::PaymentStatus;
 use crate::psp::{Errand, Expected, PspReference};
 pub use claim::{Claim, Claimed, claim, claim_in_tx, earlier};
-pub use follow::{Begun, Follow, Followed, Want, WantedPart, follow_in_tx};
+pub use follow::{Begun, Follow, Followed, Want, WantedPart, follow, follow_in_tx};
 pub use kind::OperationKind;
-pub use record::{By, Effect, Finding, Recorded, Recording, record_in_tx};
+pub use record::{By, Effect, Finding, Recorded, Recording, record, record_in_tx};
 pub use state::{IllegalTransition, OperationEvent, OperationStatus};
 pub use view::{InvalidCursor, OperationCursor, OperationFilter, OperationView, Standing};
 
@@ -112,7 +112,7 @@ pub struct Taken {
     pub takeovers: i32,
     /// The moment before its first byte may have left.
     pub first_sent_at: OffsetDateTime,
-    /// Since when its payment stands as it does.
+    /// Since when its payment stands as it does; where it waits for its buyer, since when it does.
     pub standing_since: OffsetDateTime,
     /// Now, by the database's clock.
     pub now: OffsetDateTime,
@@ -140,6 +140,20 @@ pub async fn take_due(
     repo::take_due(pool, merchant, lease, limit).await
 }
 
+/// Takes over an operation that needs review, so that its PSP is asked once more; none while somebody else is asking, or
+/// where it does not need review.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn take_for_review(
+    pool: &PgPool,
+    merchant: MerchantId,
+    operation: OperationId,
+    lease: Duration,
+) -> Result<Option<Taken>, Error> {
+    repo::take_for_review(pool, merchant, operation, lease).await
+}
+
 /// Makes an operation that is in doubt due at once, because something new may be known of it.
 ///
 /// # Errors
@@ -148,8 +162,8 @@ pub async fn nudge(pool: &PgPool, merchant: MerchantId, operation: OperationId) 
     repo::nudge(pool, merchant, operation).await
 }
 
-/// Notes when a hold is looked at next; never, where there is nothing to look for any more. Changes nothing where somebody
-/// else has taken it over.
+/// Gives back what was taken over and has not changed: a hold, noting when it is looked at next (never, where there is
+/// nothing to look for any more), or what still needs review. Changes nothing where somebody else has taken it over.
 ///
 /// # Errors
 /// When Postgres fails.
@@ -206,11 +220,11 @@ pub async fn expected(
 /// # Errors
 /// When Postgres fails, or its row is not understood.
 pub async fn get(
-    pool: &PgPool,
+    db: impl PgExecutor<'_>,
     merchant: MerchantId,
     operation: OperationId,
 ) -> Result<Option<OperationView>, Error> {
-    repo::view(pool, merchant, operation).await
+    repo::view(db, merchant, operation).await
 }
 
 /// A payment's operations, oldest first.

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use money::{MerchantId, OperationId, PaymentId};
 use reconciliation::break_::{self, BreakKind, NewBreak};
-use sqlx::PgTransaction;
+use sqlx::{PgPool, PgTransaction};
 
 use ledger::posting::Posting;
 use wallet::wallet::Purses;
@@ -24,6 +24,8 @@ pub enum By {
     },
     /// Proof from elsewhere (a webhook, a settlement line): counts whoever owns the operation, and takes it from them.
     Evidence,
+    /// The word of a person: counts while the operation needs review, and takes it from whoever asks about it.
+    Review,
 }
 
 /// What was found out.
@@ -109,13 +111,16 @@ impl Decided<'_> {
     }
 }
 
-/// Records all of `recordings`, which are one merchant's, and answers in their order. Costs a round trip to lock
-/// and read, two for the ledger where something was captured, and one to write.
+/// Records all of `recordings`, which are one merchant's, and answers in their order. In one transaction where they are about
+/// different payments: one that is about a payment of another's is recorded in the next, on what that one has made. So each
+/// transaction locks the accounts that it posts to in one go. Costs a round trip to lock and read, two for the ledger where
+/// something was captured, and one to write.
 ///
 /// # Errors
-/// When an operation does not exist, or Postgres or the ledger fails.
-pub async fn record_in_tx(
-    tx: &mut PgTransaction<'_>,
+/// When an operation does not exist, or Postgres or the ledger fails. What was committed before is found by whoever records
+/// again.
+pub async fn record(
+    pool: &PgPool,
     merchant: MerchantId,
     recordings: &[Recording],
 ) -> Result<Vec<Recorded>, Error> {
@@ -124,11 +129,27 @@ pub async fn record_in_tx(
         && !round.is_empty()
     {
         let chosen: Vec<&Recording> = round.iter().map(|&index| &recordings[index]).collect();
-        for (index, recorded) in round.iter().zip(record_round(tx, merchant, &chosen).await?) {
+        let mut tx = pool.begin().await?;
+        let recorded = record_round(&mut tx, merchant, &chosen).await?;
+        tx.commit().await?;
+        for (index, recorded) in round.iter().zip(recorded) {
             results[*index] = recorded;
         }
     }
     Ok(results.into_iter().flatten().collect())
+}
+
+/// Records one finding in the caller's transaction.
+///
+/// # Errors
+/// When the operation does not exist, or Postgres or the ledger fails.
+pub async fn record_in_tx(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    recording: &Recording,
+) -> Result<Recorded, Error> {
+    let recorded = record_round(tx, merchant, &[recording]).await?;
+    recorded.into_iter().flatten().next().ok_or(Error::NotFound(recording.operation_id))
 }
 
 /// Those not recorded yet, but only the first of each operation: the second is decided on what the first has made.
@@ -190,6 +211,7 @@ async fn record_round(
             chosen.push((recording, known, stored));
         }
     }
+    repo::read_open_changes(tx, merchant, chosen.iter_mut().map(|(_, known, _)| known)).await?;
     repo::read_shares(tx, merchant, chosen.iter_mut().map(|(_, known, _)| known)).await?;
     let mut decided = Vec::with_capacity(chosen.len());
     for (recording, known, stored) in chosen {

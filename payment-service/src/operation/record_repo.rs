@@ -43,7 +43,7 @@ pub(super) async fn lock_and_read(
                 o.takeovers, o.psp_reference, t.payment_id as "payment_id: PaymentId", p.order_id, p.ordinal, p.status, p.amount,
                 p.currency, p.capture_method, p.payment_method, p.psp_account_id as "psp_account_id: PspAccountId",
                 p.authorized_amount, p.captured_amount, p.refund_reserved_amount, p.refunded_amount,
-                v.has_open_void as "has_open_void?", p.metadata as "metadata: Json<BTreeMap<String, String>>",
+                p.metadata as "metadata: Json<BTreeMap<String, String>>",
                 p.failure_code, p.failure_message, p.decline_code, p.next_action_url, p.version,
                 p.created_at, p.updated_at, k.response_status as "response_status?", k.response_body as "response_body?",
                 s.sellers as "sellers!", s.amounts as "amounts!", s.fees as "fees!", now() as "now!"
@@ -63,13 +63,6 @@ pub(super) async fn lock_and_read(
              where merchant_id = $1 and idempotency_key = o.idempotency_key and payment_id = t.payment_id
              for no key update
          ) k on true
-         -- whoever claims a void holds the payment's lock
-         left join lateral (
-             select true as has_open_void from operation
-             where p.status in ('requires_action', 'authorized', 'partially_captured')
-               and merchant_id = $1 and payment_id = t.payment_id and kind = 'void'
-               and status in ('created', 'sending', 'unknown', 'needs_review') offset 0
-         ) v on true
          cross join lateral (
              select array_agg(seller_id order by split_no) as sellers, array_agg(amount order by split_no) as amounts,
                     array_agg(platform_fee order by split_no) as fees
@@ -118,7 +111,7 @@ pub(super) async fn lock_and_read(
             amount: row.operation_amount,
             last_capture: row.last_capture,
             created_at: row.operation_created_at,
-            has_open_void: row.has_open_void.unwrap_or_default(),
+            has_open_change: false,
             status: OperationStatus::parse(&row.operation_status)
                 .ok_or(Error::UnknownWord("operation.status"))?,
             fence: row.fence,
@@ -136,6 +129,43 @@ pub(super) async fn lock_and_read(
         found.insert(row.operation_id, (known, stored));
     }
     Ok(found)
+}
+
+/// Reads whether a capture or void is under way of payments that these authorise, once they are locked: whoever claims one
+/// holds that lock.
+pub(super) async fn read_open_changes<'a>(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    known: impl Iterator<Item = &'a mut Known>,
+) -> Result<(), sqlx::Error> {
+    use PaymentStatus::{Authorized, PartiallyCaptured, RequiresAction};
+    let holds = |status| matches!(status, RequiresAction | Authorized | PartiallyCaptured);
+    let mut known: HashMap<PaymentId, &mut Known> = known
+        .filter(|known| known.kind == OperationKind::Authorize && holds(known.payment.status))
+        .map(|known| (known.payment.payment_id, known))
+        .collect();
+    if known.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = known.keys().map(|id| id.as_uuid()).collect();
+    let changing = sqlx::query_scalar!(
+        r#"select k.payment_id as "payment_id!: PaymentId" from unnest($2::uuid[]) as k (payment_id)
+         cross join lateral (
+             select 1 from operation
+             where merchant_id = $1 and payment_id = k.payment_id and kind in ('capture', 'void')
+               and status in ('created', 'sending', 'unknown', 'needs_review') offset 0
+         ) o"#,
+        merchant.as_uuid(),
+        &ids,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    for payment in changing {
+        if let Some(known) = known.get_mut(&payment) {
+            known.has_open_change = true;
+        }
+    }
+    Ok(())
 }
 
 /// Reads how captures and refunds fall on their payments' splits, which are locked with the payments.
@@ -317,10 +347,9 @@ impl<'a> Operations<'a> {
         self.ids.push(item.known.operation_id.as_uuid());
         self.fences_before.push(item.known.fence);
         // evidence from elsewhere takes the operation from its owner
-        self.fences.push(if item.recording.by == By::Evidence {
-            item.known.fence + 1
-        } else {
-            item.known.fence
+        self.fences.push(match item.recording.by {
+            By::Evidence | By::Review => item.known.fence + 1,
+            By::Owner { .. } => item.known.fence,
         });
         self.statuses_before.push(item.known.status.as_str());
         self.statuses.push(change.status.as_str());
@@ -567,7 +596,7 @@ async fn end_waits(
                                 lease_until = now(), updated_at = now()
          from unnest($2::uuid[]) as n (payment_id)
          where o.merchant_id = $1 and o.payment_id = n.payment_id and o.kind = 'authorize'
-           and o.status = 'requires_action'",
+           and o.status in ('requires_action', 'needs_review')",
         merchant.as_uuid(),
         &payments,
     )

@@ -60,6 +60,70 @@ impl Purpose {
     }
 }
 
+/// A row that was taken over, with what is known of its payment.
+struct TakenRow {
+    operation_id: OperationId,
+    fence: i64,
+    payment_id: PaymentId,
+    kind: String,
+    psp_account_id: PspAccountId,
+    amount: i64,
+    currency: String,
+    status: String,
+    takeovers: i32,
+    psp_target: Option<String>,
+    captured_before: Option<i64>,
+    last_capture: Option<bool>,
+    first_sent_at: OffsetDateTime,
+    psp_reference: Option<String>,
+    standing_since: OffsetDateTime,
+    payment_status: String,
+    order_id: String,
+    payment_method: String,
+    capture_method: String,
+    now: OffsetDateTime,
+}
+
+impl TryFrom<TakenRow> for Taken {
+    type Error = Error;
+
+    fn try_from(row: TakenRow) -> Result<Self, Error> {
+        let purpose = Purpose {
+            operation_id: row.operation_id,
+            kind: row.kind,
+            amount: row.amount,
+            currency: row.currency,
+            capture_method: row.capture_method,
+            psp_target: row.psp_target,
+            captured_before: row.captured_before,
+            last_capture: row.last_capture,
+        };
+        Ok(Taken {
+            errand: Errand {
+                expected: purpose.expected()?,
+                order_id: OrderId::try_from(row.order_id)
+                    .map_err(|_| Error::UnknownWord("payment.order_id"))?,
+                payment_method: row.payment_method,
+            },
+            fence: row.fence,
+            payment_id: row.payment_id,
+            payment_status: PaymentStatus::parse(&row.payment_status)
+                .ok_or(Error::UnknownWord("payment.status"))?,
+            psp_account_id: row.psp_account_id,
+            psp_reference: row
+                .psp_reference
+                .map(|text| PspReference::parse(&text))
+                .transpose()
+                .map_err(|_| Error::UnknownWord("operation.psp_reference"))?,
+            status: OperationStatus::parse(&row.status).ok_or(Error::UnknownWord("operation.status"))?,
+            takeovers: row.takeovers,
+            first_sent_at: row.first_sent_at,
+            standing_since: row.standing_since,
+            now: row.now,
+        })
+    }
+}
+
 pub(super) async fn take_due(
     pool: &PgPool,
     merchant: MerchantId,
@@ -67,7 +131,8 @@ pub(super) async fn take_due(
     limit: i64,
 ) -> Result<Vec<Taken>, Error> {
     let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        TakenRow,
         r#"with due as (
              select ctid from operation
              where merchant_id = $1 and due_at is not null and due_at <= now()
@@ -83,55 +148,58 @@ pub(super) async fn take_due(
          select t.operation_id as "operation_id: OperationId", t.fence, t.payment_id as "payment_id: PaymentId", t.kind,
                 t.psp_account_id as "psp_account_id: PspAccountId", t.amount, t.currency, t.status, t.takeovers,
                 t.psp_target, t.captured_before, t.last_capture, t.first_sent_at, t.psp_reference,
-                p.updated_at as standing_since, p.status as payment_status, p.order_id, p.payment_method,
+                coalesce(e.recorded_at, p.updated_at) as "standing_since!", p.status as payment_status, p.order_id, p.payment_method,
                 p.capture_method, now() as "now!"
          from taken t
          cross join lateral (
              select * from payment where merchant_id = $1 and payment_id = t.payment_id offset 0
-         ) p"#,
+         ) p
+         left join lateral (
+             select recorded_at from payment_event
+             where t.status = 'requires_action' and merchant_id = $1 and payment_id = t.payment_id
+               and type = 'payment.requires_action' order by version limit 1
+         ) e on true"#,
         merchant.as_uuid(),
         lease_ms,
         limit,
     )
     .fetch_all(pool)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let purpose = Purpose {
-                operation_id: row.operation_id,
-                kind: row.kind,
-                amount: row.amount,
-                currency: row.currency,
-                capture_method: row.capture_method,
-                psp_target: row.psp_target,
-                captured_before: row.captured_before,
-                last_capture: row.last_capture,
-            };
-            Ok(Taken {
-                errand: Errand {
-                    expected: purpose.expected()?,
-                    order_id: OrderId::try_from(row.order_id)
-                        .map_err(|_| Error::UnknownWord("payment.order_id"))?,
-                    payment_method: row.payment_method,
-                },
-                fence: row.fence,
-                payment_id: row.payment_id,
-                payment_status: PaymentStatus::parse(&row.payment_status)
-                    .ok_or(Error::UnknownWord("payment.status"))?,
-                psp_account_id: row.psp_account_id,
-                psp_reference: row
-                    .psp_reference
-                    .map(|text| PspReference::parse(&text))
-                    .transpose()
-                    .map_err(|_| Error::UnknownWord("operation.psp_reference"))?,
-                status: OperationStatus::parse(&row.status).ok_or(Error::UnknownWord("operation.status"))?,
-                takeovers: row.takeovers,
-                first_sent_at: row.first_sent_at,
-                standing_since: row.standing_since,
-                now: row.now,
-            })
-        })
-        .collect()
+    rows.into_iter().map(Taken::try_from).collect()
+}
+
+pub(super) async fn take_for_review(
+    pool: &PgPool,
+    merchant: MerchantId,
+    operation: OperationId,
+    lease: Duration,
+) -> Result<Option<Taken>, Error> {
+    let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
+    // it keeps the moment since when it needs review
+    let row = sqlx::query_as!(
+        TakenRow,
+        r#"with taken as (
+             update operation o
+             set fence = o.fence + 1, takeovers = o.takeovers + 1,
+                 lease_until = now() + $3::bigint * interval '1 millisecond'
+             where merchant_id = $1 and operation_id = $2 and status = 'needs_review' and lease_until <= now()
+             returning o.*
+         )
+         select t.operation_id as "operation_id: OperationId", t.fence, t.payment_id as "payment_id: PaymentId", t.kind,
+                t.psp_account_id as "psp_account_id: PspAccountId", t.amount, t.currency, t.status, t.takeovers,
+                t.psp_target, t.captured_before, t.last_capture, t.first_sent_at, t.psp_reference,
+                coalesce(e.recorded_at, p.updated_at) as "standing_since!", p.status as payment_status, p.order_id, p.payment_method,
+                p.capture_method, now() as "now!"
+         from taken t
+         join payment p on p.merchant_id = $1 and p.payment_id = t.payment_id
+         left join lateral (select null::timestamptz as recorded_at) e on true"#,
+        merchant.as_uuid(),
+        operation.as_uuid(),
+        lease_ms,
+    )
+    .fetch_optional(pool)
+    .await?;
+    row.map(Taken::try_from).transpose()
 }
 
 pub(super) async fn look_again(
@@ -144,7 +212,7 @@ pub(super) async fn look_again(
     let after_ms = after.map(|after| i64::try_from(after.as_millis()).unwrap_or(i64::MAX));
     sqlx::query!(
         "update operation set due_at = now() + $4::bigint * interval '1 millisecond', lease_until = now()
-         where merchant_id = $1 and operation_id = $2 and fence = $3 and status = 'succeeded'",
+         where merchant_id = $1 and operation_id = $2 and fence = $3 and status in ('succeeded', 'needs_review')",
         merchant.as_uuid(),
         operation.as_uuid(),
         fence,

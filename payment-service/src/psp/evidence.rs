@@ -150,10 +150,20 @@ impl Evidence {
             State::Processing => self.unknown(Why::Processing),
             State::Failed(decline) => self.open(decline.clone()),
             State::Open => self.open(never_tried()),
+            State::Canceled(_) if self.has_taken() => self.declined(decline::PARTLY_CAPTURED),
             State::Canceled(reason) => Judgement::Said(Outcome::Declined {
                 reference: Some(self.reference.clone()),
                 decline: reason.clone().unwrap_or_else(canceled),
             }),
+        }
+    }
+
+    /// Whether it says that it has taken money, or says it in a way that is not understood.
+    fn has_taken(&self) -> bool {
+        match &self.received {
+            None => false,
+            Some(Ok(received)) => received.minor != 0,
+            Some(Err(_)) => true,
         }
     }
 
@@ -168,6 +178,8 @@ impl Evidence {
             State::Succeeded | State::AwaitingCapture | State::Canceled(_) if is_taken => {
                 self.done(expected, true)
             }
+            // as it was before what was captured first, or before anything was held
+            _ if taken < 0 => self.unknown(Why::NotDone),
             State::AwaitingCapture if taken == 0 => self.unknown(Why::NotDone),
             // closed without it: nothing more can be taken
             State::Succeeded | State::Canceled(_) if taken == 0 => self.declined(decline::RELEASED),
@@ -175,9 +187,7 @@ impl Evidence {
                 self.unknown(Why::Mismatch(format!("captured {taken} instead of {}", expected.amount)))
             }
             State::Processing => self.unknown(Why::Processing),
-            State::RequiresAction(_) | State::Failed(_) | State::Open => {
-                self.unknown(Why::Mismatch("nothing is held".to_owned()))
-            }
+            State::RequiresAction(_) | State::Failed(_) | State::Open => self.unknown(Why::NotDone),
         }
     }
 
@@ -188,6 +198,11 @@ impl Evidence {
             Err(why) => return self.unknown(why),
         };
         match &self.state {
+            // as it was before what was captured first
+            _ if taken < 0 => self.unknown(Why::NotDone),
+            State::Canceled(_) if taken > 0 => {
+                self.unknown(Why::Mismatch(format!("captured {taken} that we do not know of")))
+            }
             State::Canceled(_) => self.done(expected, false),
             State::Succeeded if taken == 0 && before > 0 => self.done(expected, false),
             State::Succeeded => self.declined(decline::ALREADY_CAPTURED),
@@ -204,7 +219,9 @@ impl Evidence {
             return Err(Why::Mismatch(format!("{} instead of {of}", self.reference)));
         }
         match &self.received {
-            None => Ok(-before),
+            // an object that says it has taken money says how much; one that has not need not
+            None if before == 0 && !matches!(self.state, State::Succeeded | State::AwaitingCapture) => Ok(0),
+            None => Err(Why::Unreadable),
             Some(Ok(received)) if received.currency == expected.amount.currency => {
                 Ok(received.minor - before)
             }
@@ -226,6 +243,7 @@ impl Evidence {
     fn declined(&self, code: &'static str) -> Judgement {
         let message = match code {
             decline::ALREADY_CAPTURED => "the payment was captured",
+            decline::PARTLY_CAPTURED => "what was not captured was let go",
             _ => "what was held is no longer held",
         };
         Judgement::Said(Outcome::Declined {

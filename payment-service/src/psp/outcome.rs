@@ -77,6 +77,10 @@ pub mod decline {
     pub const ALREADY_CAPTURED: &str = "already_captured";
     /// What was to be captured has been let go, by us or because its time was over.
     pub const RELEASED: &str = "released";
+    /// What was held and not captured has been let go, after a part of it was captured.
+    pub const PARTLY_CAPTURED: &str = "partly_captured";
+    /// A person found that it was not done.
+    pub const BY_REVIEW: &str = "closed_by_review";
     /// The refund did not reach the buyer.
     pub const REFUND_FAILED: &str = "refund_failed";
 }

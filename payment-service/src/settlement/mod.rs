@@ -12,7 +12,7 @@ use reconciliation::matching::Effect;
 use sqlx::PgPool;
 
 use crate::engine::{Engine, PayError};
-use crate::operation::{self, By, Finding, Recording};
+use crate::operation::{self, By, Finding, Recording, Standing};
 use crate::psp::{Aim, Decline, Expected, Outcome, PspReference, Success, decline};
 
 /// Lines that are applied in one round.
@@ -61,7 +61,7 @@ pub async fn run_once(pool: &PgPool, engine: &Engine, merchant: MerchantId) -> R
         let applying = lines
             .iter()
             .zip(wanted)
-            .map(|(line, wanted)| apply(engine, merchant, line, expected.get(wanted)));
+            .map(|(line, wanted)| apply(pool, engine, merchant, line, expected.get(wanted)));
         applied.extend(join_all(applying).await);
     }
     let (mut refused, mut failed) = (Vec::new(), None);
@@ -94,6 +94,7 @@ pub async fn run_once(pool: &PgPool, engine: &Engine, merchant: MerchantId) -> R
 
 /// Ends the line's operation, or says why the line cannot.
 async fn apply(
+    pool: &PgPool,
     engine: &Engine,
     merchant: MerchantId,
     line: &Evidence,
@@ -140,7 +141,16 @@ async fn apply(
     Ok(match recorded.effect {
         operation::Effect::LateSuccess => Err("its operation had ended without it".to_owned()),
         operation::Effect::Twice => Err("its operation was done already, in another object".to_owned()),
-        operation::Effect::Now(_) | operation::Effect::Stale | operation::Effect::Superseded => Ok(()),
+        operation::Effect::Now(_) => Ok(()),
+        // somebody else was quicker, or it cannot become what the line says: that would be said again for ever
+        operation::Effect::Stale | operation::Effect::Superseded => {
+            let now = operation::get(pool, merchant, line.operation_id).await?;
+            match now.map(|operation| operation.status) {
+                Some(Standing::Succeeded) if line.effect != Effect::RefundFailure => Ok(()),
+                Some(Standing::Reversed) => Ok(()),
+                _ => Err("its operation cannot become what the line says".to_owned()),
+            }
+        }
     })
 }
 

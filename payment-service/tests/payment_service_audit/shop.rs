@@ -133,7 +133,7 @@ impl Shop {
             request_id: None,
         };
         let mut tx = self.pool.begin().await.unwrap();
-        let mut followed = follow_in_tx(&mut tx, self.merchant, &[follow]).await.unwrap();
+        let mut followed = follow_in_tx(&mut tx, self.merchant, &[&follow]).await.unwrap();
         tx.commit().await.unwrap();
         let Some(Followed::Fresh(begun)) = followed.pop() else { panic!("{followed:?}") };
         begun.errand.expected.operation_id
@@ -177,9 +177,9 @@ impl Shop {
         let finding = Finding::Answer(outcome);
         let recording = Recording { operation_id, by, finding, attempts, attempt_fence };
         let mut tx = self.pool.begin().await.unwrap();
-        let recorded = record_in_tx(&mut tx, self.merchant, &[recording]).await.unwrap();
+        let recorded = record_in_tx(&mut tx, self.merchant, &recording).await.unwrap();
         tx.commit().await.unwrap();
-        recorded[0].effect
+        recorded.effect
     }
 
     /// An event that was received and applied.

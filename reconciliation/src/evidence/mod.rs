@@ -51,6 +51,7 @@ pub async fn pending(pool: &PgPool, merchant: MerchantId, limit: u16) -> Result<
          join settleable_operation o on o.merchant_id = e.merchant_id and o.operation_id = e.operation_id
          where e.merchant_id = $1 and e.settled_at is null and e.refused is null
            and o.status <> 'reversed' and (o.status <> 'succeeded' or l.kind = 'refund_failure')
+           and not (o.status = 'declined' and o.effect = 'refund' and o.psp_reference is not null)
          order by e.waiting_since, e.file_id, e.line_no limit $2"#,
         merchant.as_uuid(),
         i64::from(limit),

@@ -63,7 +63,8 @@ pub enum Standing {
     NotSucceeded,
     /// It succeeded, and is in the ledger.
     Succeeded,
-    /// It succeeded, and the PSP took it back: both are in the ledger.
+    /// It succeeded, and the PSP took it back: both are in the ledger. Or we heard of it only when it had come back: then
+    /// neither is, and the two lines cancel each other.
     Reversed,
 }
 
@@ -92,6 +93,8 @@ pub struct Operation {
     pub effect: Effect,
     /// How it stands.
     pub standing: Standing,
+    /// Whether it may still succeed.
+    pub is_open: bool,
     /// The PSP's name of its object, where we were told.
     pub psp_reference: Option<String>,
     /// How much it moves.
@@ -343,12 +346,23 @@ fn one_of<'a>(
     };
     let says = Money::new(line.gross.saturating_mul(effect.sign()), line.currency);
     let of_amount = |operation: &&Operation| operation.amount == says;
+    // one that ended without having been done is what a line is about only where there is no other
+    let has_happened = |operation: &&Operation| operation.standing.has(effect);
+    let is_possible = |operation: &&Operation| has_happened(operation) || operation.is_open;
+    let named: Vec<&Operation> = match named.iter().any(&is_possible) {
+        true => named.iter().copied().filter(&is_possible).collect(),
+        false => named.to_vec(),
+    };
     let mut free = named.iter().copied().filter(|operation| is_free(operation));
-    match (free.clone().find(of_amount), free.next(), free.next()) {
+    let fits = free.clone().find(|operation| of_amount(operation) && has_happened(operation));
+    match (fits.or(free.clone().find(of_amount)), free.next(), free.next()) {
         (Some(operation), ..) | (None, Some(operation), None) => Ok(operation),
         (None, Some(_), Some(_)) => Err(second.operation_id),
         // one line too many: it finds its place taken
-        (None, None, _) => Ok(named.iter().copied().find(of_amount).unwrap_or(first)),
+        (None, None, _) => {
+            let one = named.iter().copied().find(of_amount).or(named.first().copied());
+            Ok(one.unwrap_or(first))
+        }
     }
 }
 

@@ -14,6 +14,7 @@ fn operation(number: u128, reference: Option<&str>) -> Operation {
         order_id: format!("o-{number}"),
         effect: Effect::Capture,
         standing: Standing::Succeeded,
+        is_open: false,
         psp_reference: reference.map(str::to_owned),
         amount: Money::new(10_000, Currency::EUR),
         tied: Vec::new(),
@@ -170,6 +171,14 @@ fn a_line_is_of_the_capture_of_its_amount_that_no_other_line_has() {
     let one_is_left = |effect| vec![Operation { tied: vec![effect], ..part(2, 4000) }, part(3, 6000)];
     check(one_is_left(Effect::Capture), &of(5000), None, "Amount of o-3");
     check(one_is_left(Effect::Refund), &of(5000), None, "unknown_to_us");
+    // one that failed is passed over, one that is in doubt only for one that is not
+    let stands = |number, standing, is_open| Operation { standing, is_open, ..part(number, 4000) };
+    let failed = || stands(5, Standing::NotSucceeded, false);
+    check(vec![failed(), part(2, 4000)], &of(4000), None, "match o-2 by psp_reference");
+    check(vec![failed()], &of(4000), None, "wait o-5");
+    let in_doubt = || stands(6, Standing::NotSucceeded, true);
+    check(vec![failed(), in_doubt()], &of(4000), None, "wait o-6");
+    check(vec![failed(), in_doubt(), part(2, 4000)], &of(4000), None, "match o-2 by psp_reference");
     // the PSP's reference is not known yet
     let unnamed = || parts().into_iter().map(|part| Operation { psp_reference: None, ..part }).collect();
     check(unnamed(), &of(6000), None, "match o-3 by our_reference");

@@ -203,7 +203,8 @@ pub(super) async fn claim_ripe_evidence(
            and (e.refused is not null or exists (
                select 1 from settleable_operation o
                where o.merchant_id = $1 and o.operation_id = e.operation_id
-                 and (o.status = 'reversed' or o.status = 'succeeded' and l.kind <> 'refund_failure')))
+                 and (o.status = 'reversed' or o.status = 'succeeded' and l.kind <> 'refund_failure'
+                      or o.status = 'declined' and o.effect = 'refund' and o.psp_reference is not null)))
          order by e.file_id, e.line_no limit 1
          for no key update of e skip locked"#,
         merchant.as_uuid(),
@@ -224,7 +225,8 @@ pub(super) async fn claim_ripe_evidence(
            and (e.refused is not null or exists (
                select 1 from settleable_operation o
                where o.merchant_id = $1 and o.operation_id = e.operation_id
-                 and (o.status = 'reversed' or o.status = 'succeeded' and l.kind <> 'refund_failure')))
+                 and (o.status = 'reversed' or o.status = 'succeeded' and l.kind <> 'refund_failure'
+                      or o.status = 'declined' and o.effect = 'refund' and o.psp_reference is not null)))
          order by e.line_no limit $4
          for no key update of e skip locked"#,
         merchant.as_uuid(),
@@ -260,9 +262,11 @@ impl TryFrom<OperationRow> for Operation {
             "refund" => Effect::Refund,
             _ => return Err(Error::Corrupt(row.effect)),
         };
-        let standing = match row.status.as_str() {
-            "succeeded" => Standing::Succeeded,
-            "reversed" => Standing::Reversed,
+        let standing = match (row.status.as_str(), effect) {
+            ("succeeded", _) => Standing::Succeeded,
+            ("reversed", _) => Standing::Reversed,
+            // it was made, and came back before we had heard that it succeeded
+            ("declined", Effect::Refund) if row.psp_reference.is_some() => Standing::Reversed,
             _ => Standing::NotSucceeded,
         };
         Ok(Self {
@@ -272,6 +276,7 @@ impl TryFrom<OperationRow> for Operation {
             order_id: row.order_id,
             effect,
             standing,
+            is_open: matches!(row.status.as_str(), "created" | "sending" | "unknown" | "needs_review"),
             psp_reference: row.psp_reference,
             amount: Money::new(row.amount, currency(&row.currency)?),
             tied: row

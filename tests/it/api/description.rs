@@ -10,7 +10,7 @@ use super::{Answer, Api, new_key, order_of};
 use crate::world::World;
 
 /// Every route of the service, from the design: none is forgotten, and none is there that nobody knows of.
-const ROUTES: [&str; 21] = [
+const ROUTES: [&str; 25] = [
     "get /healthz",
     "get /openapi.json",
     "get /readyz",
@@ -25,12 +25,16 @@ const ROUTES: [&str; 21] = [
     "get /v1/payments/{payment_id}/refunds",
     "get /v1/payments/{payment_id}/timeline",
     "get /v1/payments/{payment_id}/void",
+    "get /v1/reviews",
+    "get /v1/reviews/{operation_id}",
     "get /v1/wallets/{seller}",
     "get /v1/wallets/{seller}/entries",
     "post /v1/payments",
     "post /v1/payments/{payment_id}/capture",
     "post /v1/payments/{payment_id}/refunds",
     "post /v1/payments/{payment_id}/void",
+    "post /v1/reviews/{operation_id}/ask",
+    "post /v1/reviews/{operation_id}/close",
     "post /v1/webhooks/{psp_account}",
 ];
 
@@ -193,6 +197,7 @@ async fn what_is_answered_is_as_described() {
     let refunded =
         api.follow(key, &format!("{payment}/refunds"), "k-4", &json!({"amount": 100})).await.json();
     let operation = format!("/v1/operations/{}", refunded["operation_id"].as_str().unwrap());
+    let review = operation.replace("operations", "reviews");
     let mut seen: BTreeSet<String> = BTreeSet::new();
     for (template, path) in [
         ("/healthz", "/healthz".to_owned()),
@@ -211,6 +216,8 @@ async fn what_is_answered_is_as_described() {
         ("/v1/payments/{payment_id}/refunds", format!("{payment}/refunds")),
         ("/v1/payments/{payment_id}/timeline", format!("{payment}/timeline")),
         ("/v1/payments/{payment_id}/void", format!("{payment}/void")),
+        ("/v1/reviews", "/v1/reviews?limit=1".to_owned()),
+        ("/v1/reviews/{operation_id}", review),
         ("/v1/wallets/{seller}", "/v1/wallets/anna".to_owned()),
         ("/v1/wallets/{seller}/entries", "/v1/wallets/anna/entries?currency=EUR".to_owned()),
     ] {

@@ -14,7 +14,7 @@ use crate::world::World;
 const SCOPES: [&str; 4] = ["payments", "finance_read", "finance_write", "webhooks"];
 
 /// What each route needs; those that need no key are not here.
-const NEEDS: [(&str, &str, &str); 17] = [
+const NEEDS: [(&str, &str, &str); 21] = [
     ("post", "/v1/payments", "payments"),
     ("get", "/v1/payments", "payments"),
     ("get", "/v1/payments/{payment_id}", "payments"),
@@ -27,6 +27,10 @@ const NEEDS: [(&str, &str, &str); 17] = [
     ("get", "/v1/payments/{payment_id}/refunds", "payments"),
     ("post", "/v1/payments/{payment_id}/refunds", "payments"),
     ("get", "/v1/operations/{operation_id}", "payments"),
+    ("get", "/v1/reviews", "finance_read"),
+    ("get", "/v1/reviews/{operation_id}", "finance_read"),
+    ("post", "/v1/reviews/{operation_id}/ask", "finance_write"),
+    ("post", "/v1/reviews/{operation_id}/close", "finance_write"),
     ("get", "/v1/wallets/{seller}", "finance_read"),
     ("get", "/v1/wallets/{seller}/entries", "finance_read"),
     ("get", "/v1/ledger/accounts", "finance_read"),
@@ -69,6 +73,10 @@ impl Routes {
         let path = path.replace("{operation_id}", &self.operation_id);
         let query = if template.ends_with("/entries") { "?currency=EUR" } else { "" };
         let mut request = match method {
+            "post" if template.ends_with("/close") => api
+                .request(Method::POST, &path)
+                .header("idempotency-key", Uuid::now_v7().to_string())
+                .json(&json!({"outcome": "failed", "reason": "a test"})),
             "post" if follows => api
                 .request(Method::POST, &path)
                 .header("idempotency-key", Uuid::now_v7().to_string())
@@ -111,7 +119,9 @@ async fn each_route_opens_to_the_scope_that_it_needs_and_to_no_other() {
             let what = format!("{method} {path} with {scope}");
             for (key, may) in [(&only, scope == needed), (&all_but, scope != needed)] {
                 let answer = routes.ask(&api, method, path, Some(&format!("Bearer {key}"))).await;
-                if may {
+                if may && method == "post" && path.starts_with("/v1/reviews/") {
+                    answer.refused(&what, 409, "not_in_review");
+                } else if may {
                     assert!(answer.status < 300, "{what}: {}", answer.text);
                 } else {
                     answer.refused(&what, 403, "scope_missing");

@@ -60,6 +60,7 @@ async fn what_is_another_s_is_as_if_it_were_not_there() {
             (format!("/v1/payments/{theirs}/operations"), format!("/v1/payments/{nobodys}/operations")),
             (format!("/v1/payments/{theirs}/refunds"), format!("/v1/payments/{nobodys}/refunds")),
             (format!("/v1/operations/{}", owner.operation_id), format!("/v1/operations/{nobodys}")),
+            (format!("/v1/reviews/{}", owner.operation_id), format!("/v1/reviews/{nobodys}")),
             (format!("/v1/wallets/{seller}"), "/v1/wallets/nobody".to_owned()),
             (
                 format!("/v1/wallets/{seller}/entries?currency=EUR"),

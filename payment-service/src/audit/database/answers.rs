@@ -36,6 +36,9 @@ pub(super) async fn stored(db: &mut PgConnection, merchant: MerchantId) -> Resul
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Said {
+    Review {
+        operation: SaidOperation,
+    },
     Operation {
         operation_id: Uuid,
         payment_id: Uuid,
@@ -53,6 +56,15 @@ enum Said {
     },
 }
 
+/// What a person was answered of the operation that they said something about: that it is what it is.
+#[derive(Deserialize)]
+struct SaidOperation {
+    operation_id: Uuid,
+    r#type: String,
+    amount: i64,
+    currency: String,
+}
+
 pub(super) async fn truthful(db: &mut PgConnection, merchant: MerchantId) -> Result<Found, sqlx::Error> {
     let mut found = Found::default();
     let mut rows = sqlx::query!(
@@ -63,7 +75,7 @@ pub(super) async fn truthful(db: &mut PgConnection, merchant: MerchantId) -> Res
                 array(select concat_ws(' ', o.operation_id, o.kind, o.amount, o.currency,
                              case o.status when 'declined' then 'failed' when 'reversed' then 'succeeded' else o.status end)
                       from operation o
-                      where o.merchant_id = $1 and o.payment_id = k.payment_id and o.kind <> 'authorize') as "operations!"
+                      where o.merchant_id = $1 and o.payment_id = k.payment_id) as "operations!"
          from idempotency_key k
          left join payment p on p.merchant_id = $1 and p.payment_id = k.payment_id
          where k.merchant_id = $1 and k.response_status between 200 and 299 and k.response_status <> 202"#,
@@ -85,6 +97,11 @@ pub(super) async fn truthful(db: &mut PgConnection, merchant: MerchantId) -> Res
                 let status = if status == "reversed" { "succeeded" } else { status.as_str() };
                 let told = format!("{operation_id} {type} {amount} {currency} {status}", type = r#type);
                 payment_id == row.payment_id && row.operations.contains(&told)
+            }
+            Some(Said::Review { operation }) => {
+                let SaidOperation { operation_id, r#type, amount, currency } = operation;
+                let told = format!("{operation_id} {type} {amount} {currency} ", type = r#type);
+                row.operations.iter().any(|known| known.starts_with(&told))
             }
             None => false,
         };

@@ -34,9 +34,10 @@ pub(super) async fn charged_once(db: &mut PgConnection, merchant: MerchantId) ->
                and p.status not in ('voided', 'expired')
              union all
              -- what the PSP took beside, until somebody has seen to it
-             select order_id from recon_break
-             where merchant_id = $1 and state = 'open' and kind in ('late_success', 'captured_twice')
-               and order_id is not null
+             select b.order_id
+             from recon_break b left join operation o on o.merchant_id = $1 and o.operation_id = b.operation_id
+             where b.merchant_id = $1 and b.state = 'open' and b.kind in ('late_success', 'captured_twice')
+               and b.order_id is not null and coalesce(o.kind, 'authorize') = 'authorize'
          ), per_order as (
              select order_id, count(*) as charges from charge group by order_id
          ), offender as (select order_id as id from per_order where charges > 1)

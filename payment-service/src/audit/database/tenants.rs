@@ -33,6 +33,7 @@ const REFERENCES: &[Reference] = &[
     reference("operation", &["payment_id"], "payment", &["payment_id"]),
     reference("operation", &["psp_account_id"], "psp_account", &["psp_account_id"]),
     reference("operation_split", &["operation_id"], "operation", &["operation_id"]),
+    reference("review_act", &["operation_id"], "operation", &["operation_id"]),
     reference("refund_draw", &["operation_id"], "operation", &["operation_id"]),
     reference("refund_draw", &["capture_id"], "operation", &["operation_id"]),
     reference("webhook_event", &["applied_to"], "operation", &["operation_id"]),

@@ -33,8 +33,8 @@ pub(super) struct Known {
     pub created_at: OffsetDateTime,
     pub payment: PaymentView,
     pub version: i32,
-    /// Whether a void of the payment is under way.
-    pub has_open_void: bool,
+    /// Whether a capture or void of the payment is under way. Known of its authorisation alone.
+    pub has_open_change: bool,
     /// The PSP's object, if one is known.
     pub psp_reference: Option<String>,
     /// The client's key whose stored response the operation completes.
@@ -158,7 +158,10 @@ pub(super) fn decide(known: &Known, by: By, finding: &Finding) -> Result<Decisio
     {
         return Ok(Decision::Superseded);
     }
-    if is_of_another_object(known, finding) || is_our_own_void(known, finding) {
+    if by == By::Review && known.status != OperationStatus::NeedsReview {
+        return Ok(Decision::Stale);
+    }
+    if is_of_another_object(known, finding) || is_of_what_follows(known, finding) {
         return Ok(Decision::Stale);
     }
     let Ok(status) = known.status.apply(event_of(known, by, finding)) else {
@@ -189,6 +192,10 @@ pub(super) fn decide(known: &Known, by: By, finding: &Finding) -> Result<Decisio
 fn contradiction(known: &Known, finding: &Finding) -> Option<Decision> {
     let Finding::Answer(Outcome::Succeeded(success)) = finding else { return None };
     match known.status {
+        // as the object was before it was closed, which is for good: nothing is held or given back any more
+        OperationStatus::Declined | OperationStatus::Expired if is_older(known, success) => {
+            Some(Decision::Stale)
+        }
         OperationStatus::Declined | OperationStatus::Expired => Some(Decision::LateSuccess),
         OperationStatus::Succeeded | OperationStatus::Reversed => {
             let known = known.psp_reference.as_deref();
@@ -209,10 +216,20 @@ fn is_of_another_object(known: &Known, finding: &Finding) -> bool {
     known.psp_reference.as_deref().is_some_and(|awaited| awaited != closed.as_str())
 }
 
-/// That the payment's object is closed is our own void's doing, which will say so itself.
-fn is_our_own_void(known: &Known, finding: &Finding) -> bool {
-    let is_closed = matches!(finding, Finding::Answer(Outcome::Declined { .. }));
-    known.kind == OperationKind::Authorize && known.has_open_void && is_closed
+/// Whether a success is that of an object which we know to have been closed since, and which took no money.
+fn is_older(known: &Known, success: &Success) -> bool {
+    let is_same = known.psp_reference.as_deref() == Some(success.reference.as_str());
+    let is_of_its_own = known.kind.has_object() && is_same;
+    is_of_its_own && (known.kind == OperationKind::Refund || !success.captured)
+}
+
+/// That the payment's object is closed is said by the capture or void that is under way, whose doing it may be; or it has
+/// captured what we do not know of, and its order is not free.
+fn is_of_what_follows(known: &Known, finding: &Finding) -> bool {
+    let Finding::Answer(Outcome::Declined { decline, .. }) = finding else { return false };
+    let is_unknown_capture =
+        decline.code == decline::PARTLY_CAPTURED && known.payment.status != PaymentStatus::PartiallyCaptured;
+    known.kind == OperationKind::Authorize && (known.has_open_change || is_unknown_capture)
 }
 
 fn event_of(known: &Known, by: By, finding: &Finding) -> OperationEvent {

@@ -7,6 +7,7 @@ use time::{Date, OffsetDateTime};
 
 use super::{Begun, Follow, Want, WantedPart, operation_id};
 use crate::http::error::{Code, Problem};
+use crate::http::stored;
 use crate::operation::{OperationKind, OperationView, Standing};
 use crate::outbox::{self, NewEvent};
 use crate::payment::{PaymentStatus, PaymentView, SplitView};
@@ -31,9 +32,9 @@ pub(super) struct State {
 
 /// An operation that is there already.
 pub(super) struct KnownOperation {
-    pub operation_id: OperationId,
-    /// Its final answer; none while it is worked on.
-    pub answer: Option<(u16, String)>,
+    pub view: OperationView,
+    /// Whether it is worked on no longer.
+    pub has_ended: bool,
 }
 
 /// A split as it is under the lock.
@@ -56,6 +57,8 @@ pub(super) enum Verdict {
     Refused(Box<Problem>),
     /// It was claimed before, and its key forgotten since.
     Known { operation_id: OperationId, answer: Option<(u16, String)> },
+    /// It was claimed before with another amount or other parts: the first such field.
+    OtherRequest(&'static str),
     /// The PSP cannot do it exactly.
     AmountRefused(AmountRefused),
 }
@@ -89,7 +92,7 @@ impl Accepted {
 
 pub(super) fn decide(state: &State, follow: &Follow) -> Verdict {
     if let Some(known) = &state.known {
-        return Verdict::Known { operation_id: known.operation_id, answer: known.answer.clone() };
+        return again(known, &follow.want);
     }
     let claimed = match &follow.want {
         Want::Capture { amount, last, parts } => capture(state, *amount, *last, parts.as_deref()),
@@ -103,6 +106,28 @@ pub(super) fn decide(state: &State, follow: &Follow) -> Verdict {
         },
         Err(problem) => Verdict::Refused(Box::new(problem)),
     }
+}
+
+/// A request under a key that was forgotten: the same is answered from what it made, another is told what differs.
+fn again(known: &KnownOperation, want: &Want) -> Verdict {
+    let view = &known.view;
+    let (amount, parts) = match want {
+        Want::Capture { amount, parts, .. } | Want::Refund { amount, parts, .. } => {
+            (*amount, parts.as_deref())
+        }
+        Want::Void => (None, None),
+    };
+    if amount.is_some_and(|amount| amount != view.amount) {
+        return Verdict::OtherRequest("amount");
+    }
+    let is_part = |part: &WantedPart| {
+        view.splits.iter().any(|split| split.seller == part.seller.as_str() && split.amount == part.amount)
+    };
+    if parts.is_some_and(|parts| parts.len() != view.splits.len() || !parts.iter().all(is_part)) {
+        return Verdict::OtherRequest("splits");
+    }
+    let answer = known.has_ended.then(|| stored::operation(view));
+    Verdict::Known { operation_id: view.operation_id, answer }
 }
 
 /// What is to be claimed.

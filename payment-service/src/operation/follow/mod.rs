@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ledger::posting::Posting;
 use money::{Currency, MerchantId, Money, OperationId, PaymentId, PspAccountId, SellerId};
-use sqlx::PgTransaction;
+use sqlx::{PgPool, PgTransaction};
 use wallet::wallet::Purses;
 
 use super::{Error, draw_repo};
@@ -131,41 +131,66 @@ impl Want {
     }
 }
 
-/// Claims all of `follows`, which are one merchant's, and answers in their order. Round trips: three for any number of them,
-/// three to five more for refunds, and one for each that is a repeat.
+/// Claims all of `follows`, which are one merchant's, and answers in their order. In one transaction where they are about
+/// different payments: one about a payment of another's is claimed in the next, on what that one has made. So each
+/// transaction locks the accounts that it posts to in one go.
 ///
 /// # Errors
 /// When Postgres fails. What was committed before is found by whoever claims again.
-pub async fn follow_in_tx(
-    tx: &mut PgTransaction<'_>,
-    merchant: MerchantId,
-    follows: &[Follow],
-) -> Result<Vec<Followed>, Error> {
-    let fresh = repo::insert_keys(tx, merchant, follows).await?;
+pub async fn follow(pool: &PgPool, merchant: MerchantId, follows: &[Follow]) -> Result<Vec<Followed>, Error> {
     let mut results: Vec<Option<Followed>> = follows.iter().map(|_| None).collect();
-    for (index, follow) in follows.iter().enumerate().filter(|(index, _)| !fresh.contains(index)) {
-        results[index] = Some(repo::read_earlier(tx, merchant, follow).await?);
-    }
-    // the second of a payment is decided on what the first has made
     while let round = next_round(follows, &results)
         && !round.is_empty()
     {
         let chosen: Vec<&Follow> = round.iter().map(|&index| &follows[index]).collect();
-        for (index, followed) in round.into_iter().zip(follow_round(tx, merchant, &chosen).await?) {
+        let mut tx = pool.begin().await?;
+        let followed = follow_in_tx(&mut tx, merchant, &chosen).await?;
+        tx.commit().await?;
+        for (index, followed) in round.into_iter().zip(followed) {
             results[index] = Some(followed);
         }
     }
     Ok(results.into_iter().flatten().collect())
 }
 
+/// Those not claimed yet, but only the first of each payment.
 fn next_round(follows: &[Follow], results: &[Option<Followed>]) -> Vec<usize> {
     let mut seen = HashSet::new();
     let open = follows.iter().zip(results).enumerate().filter(|(_, (_, result))| result.is_none());
     open.filter(|(_, (follow, _))| seen.insert(follow.payment_id)).map(|(index, _)| index).collect()
 }
 
-/// Decides and writes requests about different payments.
-async fn follow_round(
+/// Claims requests about different payments, and answers in their order. Round trips: five for any number of them, three to
+/// five more for refunds, and one for each that is a repeat.
+///
+/// # Errors
+/// When Postgres fails; the caller's transaction is then to be rolled back.
+pub async fn follow_in_tx(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    follows: &[&Follow],
+) -> Result<Vec<Followed>, Error> {
+    let fresh = repo::insert_keys(tx, merchant, follows).await?;
+    let mut results: Vec<Option<Followed>> = follows.iter().map(|_| None).collect();
+    let (mut places, mut chosen) = (Vec::new(), Vec::new());
+    for (index, &follow) in follows.iter().enumerate() {
+        if fresh.contains(&index) {
+            places.push(index);
+            chosen.push(follow);
+        } else {
+            results[index] = Some(repo::read_earlier(tx, merchant, follow).await?);
+        }
+    }
+    if !chosen.is_empty() {
+        for (index, followed) in places.into_iter().zip(follow_fresh(tx, merchant, &chosen).await?) {
+            results[index] = Some(followed);
+        }
+    }
+    Ok(results.into_iter().flatten().collect())
+}
+
+/// Decides and writes requests whose keys were new.
+async fn follow_fresh(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
     follows: &[&Follow],
@@ -198,6 +223,7 @@ async fn follow_round(
         }
         Verdict::Known { operation_id, answer: None } => Followed::Accepted { operation_id },
         Verdict::AmountRefused(why) => Followed::AmountRefused(why),
+        Verdict::OtherRequest(field) => Followed::OtherRequest { field },
     };
     Ok(verdicts.into_iter().map(answer).collect())
 }

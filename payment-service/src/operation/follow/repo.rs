@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::decide::{Accepted, KnownOperation, SplitState, State, Verdict};
 use super::{Follow, Followed, States, operation_id};
 use crate::http::stored;
+use crate::idempotency;
 use crate::operation::{Error, OperationKind, OperationStatus, repo as operations};
 use crate::payment::{PaymentStatus, PaymentView, SplitView};
 use crate::psp::{Aim, CaptureMethod, Psp, PspReference};
@@ -19,7 +20,7 @@ use crate::psp::{Aim, CaptureMethod, Psp, PspReference};
 pub(super) async fn insert_keys(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
-    follows: &[Follow],
+    follows: &[&Follow],
 ) -> Result<HashSet<usize>, sqlx::Error> {
     let mut order: Vec<usize> = (0..follows.len()).collect();
     order.sort_by(|&a, &b| follows[a].key.cmp(&follows[b].key));
@@ -96,18 +97,14 @@ pub(super) async fn lock_and_read(
                 p.capture_method, p.payment_method, p.psp_account_id as "psp_account_id: PspAccountId",
                 p.authorized_amount, p.captured_amount, p.refund_reserved_amount, p.refunded_amount, p.version,
                 p.metadata as "metadata: Json<BTreeMap<String, String>>", p.created_at, p.updated_at, a.psp,
-                o.psp_reference, now() as "now!"
+                now() as "now!"
          from target t
          cross join lateral (
              select * from payment where merchant_id = $1 and payment_id = t.payment_id for no key update
          ) p
          cross join lateral (
              select psp from psp_account where merchant_id = $1 and psp_account_id = p.psp_account_id offset 0
-         ) a
-         cross join lateral (
-             select psp_reference from operation
-             where merchant_id = $1 and payment_id = t.payment_id and kind = 'authorize' offset 0
-         ) o"#,
+         ) a"#,
         merchant.as_uuid(),
         &ids,
     )
@@ -141,13 +138,12 @@ pub(super) async fn lock_and_read(
             created_at: row.created_at,
             updated_at: row.updated_at,
         };
-        let reference = row.psp_reference.map(|text| PspReference::parse(&text)).transpose();
         let state = State {
             merchant,
             order_id: OrderId::try_from(row.order_id).map_err(|_| word("payment.order_id"))?,
             version: row.version,
             psp: row.psp.parse::<Psp>().map_err(|_| word("psp_account.psp"))?,
-            psp_reference: reference.map_err(|_| word("operation.psp_reference"))?,
+            psp_reference: None,
             splits: Vec::new(),
             open: None,
             known: None,
@@ -201,7 +197,7 @@ async fn read_splits(
     Ok(())
 }
 
-/// What is under way, and whether the requests' operations are there already.
+/// What the PSP calls the payment, what is under way, and whether the requests' operations are there already.
 async fn read_operations(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
@@ -217,12 +213,12 @@ async fn read_operations(
     }
     let payments: Vec<Uuid> = wanted.iter().map(|(payment, _)| payment.as_uuid()).collect();
     let rows = sqlx::query!(
-        r#"select o.payment_id as "payment_id: PaymentId", o.operation_id as "operation_id: OperationId", o.kind, o.status
+        r#"select o.payment_id as "payment_id: PaymentId", o.operation_id as "operation_id: OperationId", o.kind, o.status,
+                o.psp_reference
          from unnest($2::uuid[]) as k (payment_id)
          cross join lateral (
              select * from operation where merchant_id = $1 and payment_id = k.payment_id offset 0
-         ) o
-         where o.kind <> 'authorize'"#,
+         ) o"#,
         merchant.as_uuid(),
         &payments,
     )
@@ -232,11 +228,14 @@ async fn read_operations(
         let kind = OperationKind::parse(&row.kind).ok_or(Error::UnknownWord("operation.kind"))?;
         let status = OperationStatus::parse(&row.status).ok_or(Error::UnknownWord("operation.status"))?;
         let Some(state) = states.get_mut(&row.payment_id) else { continue };
+        if kind == OperationKind::Authorize {
+            let reference = row.psp_reference.as_deref().map(PspReference::parse).transpose();
+            state.psp_reference = reference.map_err(|_| Error::UnknownWord("operation.psp_reference"))?;
+        }
         if wanted.contains(&(row.payment_id, row.operation_id)) {
             let view = operations::view(&mut **tx, merchant, row.operation_id).await?;
-            let is_open = status.is_open() || status == OperationStatus::NeedsReview;
-            let answer = view.filter(|_| !is_open).map(|view| stored::operation(&view));
-            state.known = Some(KnownOperation { operation_id: row.operation_id, answer });
+            let has_ended = !status.is_open() && status != OperationStatus::NeedsReview;
+            state.known = view.map(|view| KnownOperation { view, has_ended });
         }
         let changes_hold = matches!(kind, OperationKind::Capture | OperationKind::Void);
         if changes_hold && (status.is_open() || status == OperationStatus::NeedsReview) {
@@ -332,14 +331,14 @@ pub(super) async fn write(
         match verdict {
             Verdict::Accepted(accepted) => columns.add(follow, state, accepted),
             Verdict::Refused(problem) => {
-                let answer = stored::refusal(problem, follow.request_id.as_ref());
-                answer_key(tx, merchant, follow, &answer).await?;
+                let (status, body) = stored::refusal(problem, follow.request_id.as_ref());
+                idempotency::answer_in_tx(tx, merchant, &follow.key, status, &body).await?;
             }
             Verdict::Known { answer, .. } => {
-                let answer = answer.clone().unwrap_or_else(stored::accepted);
-                answer_key(tx, merchant, follow, &answer).await?;
+                let (status, body) = answer.clone().unwrap_or_else(stored::accepted);
+                idempotency::answer_in_tx(tx, merchant, &follow.key, status, &body).await?;
             }
-            Verdict::AmountRefused(_) => release_key(tx, merchant, follow).await?,
+            Verdict::AmountRefused(_) | Verdict::OtherRequest(_) => release_key(tx, merchant, follow).await?,
         }
     }
     if columns.operations.is_empty() {
@@ -439,26 +438,6 @@ async fn insert(
     };
     all(columns.payments.len(), changed.payments)?;
     all(columns.split_payments.len(), changed.splits)
-}
-
-/// Uses a key up with this answer.
-async fn answer_key(
-    tx: &mut PgTransaction<'_>,
-    merchant: MerchantId,
-    follow: &Follow,
-    (status, body): &(u16, String),
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update idempotency_key set response_status = $3, response_body = $4
-         where merchant_id = $1 and idempotency_key = $2",
-        merchant.as_uuid(),
-        follow.key.as_str(),
-        status.cast_signed(),
-        body,
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
 }
 
 /// Gives a key back: the request could never have been taken.

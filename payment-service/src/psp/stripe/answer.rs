@@ -9,7 +9,7 @@ use time::format_description::well_known::Rfc2822;
 use super::object::{ErrorBody, ErrorKind, ErrorObject, PaymentIntent, Refund, RefundList, SearchResult};
 use crate::psp::redact::clean;
 use crate::psp::transport::{BodyLost, NoResponse, Response};
-use crate::psp::{Decline, Evidence, Expected, Judgement, PspReference, Why};
+use crate::psp::{Aim, Decline, Evidence, Expected, Judgement, PspReference, Why};
 
 /// The longest detail of an attempt, in characters.
 const LONGEST_DETAIL: usize = 2000;
@@ -151,7 +151,10 @@ impl Reader<'_> {
         let Ok(ErrorBody { error }) = serde_json::from_slice::<ErrorBody<'_>>(body) else {
             return (without_body(response), Some("not an error of this PSP".to_owned()));
         };
-        let evidence = error.payment_intent.as_ref().and_then(|intent| intent.evidence(self.secret));
+        // of a refund, a payment that is shown says nothing
+        let shown =
+            error.payment_intent.as_ref().filter(|_| !matches!(self.expected.aim, Aim::Refund { .. }));
+        let evidence = shown.and_then(|intent| intent.evidence(self.secret));
         *reference = evidence.as_ref().map(|evidence| evidence.reference.clone());
         let object = evidence.map(|evidence| evidence.judge(self.expected));
         (self.of_error(response, &error, object), Some(error.in_words()))

@@ -154,6 +154,12 @@ impl Talk<'_> {
             {
                 self.look_up(Why::Refused).await
             }
+            // refused, once and for sure: that it is shown as not done is no more than that
+            Answer::Declined { decline, object } | Answer::Rejected { decline, object }
+                if !in_doubt && is_not_done(object.as_ref()) =>
+            {
+                Outcome::Declined { reference: None, decline }
+            }
             Answer::Declined { decline, object } | Answer::Rejected { decline, object } => {
                 self.declined(decline, object).await
             }
@@ -338,6 +344,10 @@ fn no_look<T>(answer: Answer<T>) -> Why {
         | Answer::Unauthorised(_)
         | Answer::KeyConflict => Why::Refused,
     }
+}
+
+const fn is_not_done(object: Option<&Judgement>) -> bool {
+    matches!(object, Some(Judgement::Said(Outcome::Unknown { why: Why::NotDone, .. })))
 }
 
 const fn unknown(why: Why) -> Outcome {

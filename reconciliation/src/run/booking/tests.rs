@@ -46,6 +46,7 @@ fn operation(effect: Effect) -> Operation {
         order_id: "o-1".to_owned(),
         effect,
         standing: Standing::Succeeded,
+        is_open: false,
         psp_reference: None,
         amount: Money::new(100, Currency::EUR),
         tied: Vec::new(),

@@ -221,9 +221,35 @@ fn the_same_intent_is_the_same_operation_and_another_key_another() {
 fn what_was_done_under_a_key_that_is_forgotten_is_not_done_again() {
     let mut state = captured();
     let operation_id = OperationId::from_uuid(uuid::Uuid::nil());
-    state.known = Some(KnownOperation { operation_id, answer: Some((201, "{}".to_owned())) });
-    let verdict = decide(&state, &follow(to_refund(None, true)));
-    assert!(matches!(verdict, Verdict::Known { operation_id: id, answer: Some(_) } if id == operation_id));
+    let view = OperationView {
+        operation_id,
+        payment_id: state.payment.payment_id,
+        kind: OperationKind::Refund,
+        status: Standing::Succeeded,
+        amount: 40,
+        currency: Currency::EUR,
+        last: None,
+        splits: vec![SplitView { seller: "anna".to_owned(), amount: 40, platform_fee: 4 }],
+        failure: None,
+        created_at: NOW,
+        updated_at: NOW,
+    };
+    state.known = Some(KnownOperation { view, has_ended: true });
+    let part = |amount| Some(vec![WantedPart { seller: "anna".parse().unwrap(), amount }]);
+    for (amount, parts, other) in [
+        (None, None, None),
+        (Some(40), part(40), None),
+        (Some(60), None, Some("amount")),
+        (None, part(39), Some("splits")),
+    ] {
+        match decide(&state, &follow(Want::Refund { amount, parts, returns_fee: true })) {
+            Verdict::Known { operation_id: id, answer } => {
+                assert_eq!((id, answer.is_some(), other), (operation_id, true, None));
+            }
+            Verdict::OtherRequest(field) => assert_eq!(Some(field), other),
+            _ => panic!("it is known"),
+        }
+    }
 }
 
 #[test]

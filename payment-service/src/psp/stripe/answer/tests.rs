@@ -19,8 +19,8 @@ fn expected() -> Expected {
 
 fn intent(status: &str) -> Value {
     json!({
-        "id": "pi_1", "object": "payment_intent", "amount": 1099, "amount_received": 1099, "currency": "eur",
-        "status": status, "latest_charge": "ch_1", "next_action": null, "last_payment_error": null,
+        "id": "pi_1", "object": "payment_intent", "amount": 1099, "currency": "eur",
+        "amount_received": if status == "succeeded" { 1099 } else { 0 }, "status": status, "latest_charge": "ch_1", "next_action": null, "last_payment_error": null,
         "metadata": {"payonce_operation": expected().operation_id.to_string(), "order_id": "o-1"},
         "payment_method_types": ["card"], "livemode": false, "created": 1_700_000_000,
     })

@@ -1,0 +1,226 @@
+//! Operations of which nobody can tell what became: people find out.
+
+use serde_json::{Value, json};
+use tests::shop::{Balance, ShopClient, Told};
+use tokio::task::block_in_place;
+
+use crate::world::{World, order};
+
+/// A person is asked almost at once.
+const HASTY: [&str; 5] =
+    ["--patience=300ms", "--psp-deadline=500ms", "--lease=600ms", "--review-after=1s", "--grace=5s"];
+
+/// From now on the PSP does what it is asked for, answers nothing, and shows nothing.
+async fn silence(world: &World) {
+    for (operation, fault) in [
+        ("payment_intents.create", json!({"kind": "drop_reply"})),
+        ("refunds.create", json!({"kind": "drop_reply"})),
+        ("payment_intents.search", json!({"kind": "unavailable"})),
+        ("refunds.list", json!({"kind": "unavailable"})),
+    ] {
+        let rule = json!({"fault": fault, "match": {"operation": operation}, "times": u64::MAX >> 12});
+        world.stage.control.fault(&rule).await.unwrap();
+    }
+}
+
+/// The operations that need review, once there are so many.
+async fn pending(world: &World, count: usize) -> Vec<Value> {
+    let mut found = Vec::new();
+    world
+        .eventually("they need review", async || {
+            let page: Value = world.stage.client.read("/v1/reviews?limit=200").await.unwrap();
+            found = page["data"].as_array().unwrap().clone();
+            found.len() == count
+        })
+        .await;
+    found
+}
+
+fn id_of(pending: &[Value], order: &str) -> String {
+    let found = pending.iter().find(|pending| pending["order_id"] == order);
+    found.unwrap_or_else(|| panic!("{order} in {pending:?}"))["operation_id"].as_str().unwrap().to_owned()
+}
+
+async fn close(client: &ShopClient, key: &str, operation: &str, body: &Value) -> Told {
+    client.post(&format!("/v1/reviews/{operation}/close"), key, body).await.unwrap()
+}
+
+#[track_caller]
+fn assert_closed(told: &Told, standing: &str) {
+    let review = told.json();
+    assert_eq!((told.status, &review["state"]), (201, &json!("closed")), "{}", told.body);
+    assert_eq!(review["operation"]["status"], standing, "{}", told.body);
+}
+
+async fn status_of(world: &World, order: &str) -> String {
+    world.stage.client.payments_of(order).await.unwrap().pop().unwrap().status
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_can_tell_is_told_by_people_and_ends_like_everything() {
+    let world = World::new(&HASTY);
+    let client = &world.stage.client;
+    let captured = client.pay("pay-refunded", &order("refunded", 1000)).await.unwrap();
+    let captured = captured.json()["payment_id"].as_str().unwrap().to_owned();
+    silence(&world).await;
+    for name in ["asked", "charged", "not-charged", "cli"] {
+        let told = client.pay(&format!("pay-{name}"), &order(name, 1000)).await.unwrap();
+        assert_eq!(told.status, 202, "{}", told.body);
+    }
+    let told = client.follow(&captured, "refunds", "refund", &json!({"amount": 400})).await.unwrap();
+    assert_eq!(told.status, 202, "{}", told.body);
+    let pending = pending(&world, 5).await;
+    assert!(pending.iter().all(|pending| pending["state"] == "open"), "{pending:?}");
+    let [asked, charged, not_charged, cli, refunded] =
+        ["asked", "charged", "not-charged", "cli", "refunded"].map(|name| id_of(&pending, name));
+
+    // a person sees what was tried
+    let review: Value = client.read(&format!("/v1/reviews/{charged}")).await.unwrap();
+    let tried = review["evidence"].as_array().unwrap();
+    assert!(
+        tried.iter().any(|entry| entry["kind"] == "authorize" && entry["outcome"] == "unknown"),
+        "{review}"
+    );
+    // what is said has to be said well
+    for (body, field) in [
+        (json!({"outcome": "lost", "reason": "x"}), "outcome"),
+        (json!({"outcome": "failed", "reason": ""}), "reason"),
+        (json!({"outcome": "failed", "reason": "a\nb"}), "reason"),
+        (json!({"outcome": "succeeded", "reason": "x", "psp_reference": "a/b"}), "psp_reference"),
+        (json!({"outcome": "succeeded", "reason": "which one?"}), "psp_reference"),
+    ] {
+        let told = close(client, "bad", &charged, &body).await;
+        assert_eq!((told.status, &told.json()["errors"][0]["field"]), (422, &json!(field)), "{}", told.body);
+    }
+
+    // its name is in the PSP's dashboard
+    let effects = world.stage.control.effects().await.unwrap();
+    let intent = |order: &str| {
+        effects.iter().find(|effect| effect.order_id() == order).unwrap().payment_intent.clone().unwrap()
+    };
+    let word = json!({"outcome": "succeeded", "reason": "shown as paid", "psp_reference": intent("charged")});
+    let told = close(client, "close-1", &charged, &word).await;
+    assert_closed(&told, "succeeded");
+    let again = close(client, "close-1", &charged, &word).await;
+    assert_eq!((again.replayed, &again.body), (true, &told.body));
+    let late = close(client, "close-2", &charged, &word).await;
+    assert_eq!((late.status, late.problem().as_deref()), (409, Some("not_in_review")), "{}", late.body);
+    assert_eq!(status_of(&world, "charged").await, "captured");
+    // another operation's object is not this one's
+    let told = close(client, "close-3", &not_charged, &word).await;
+    assert_eq!(
+        (told.status, &told.json()["errors"][0]["field"]),
+        (422, &json!("psp_reference")),
+        "{}",
+        told.body
+    );
+
+    // somebody is wrong: the PSP says so later, and it is not dropped
+    let word = json!({"outcome": "failed", "reason": "not in the dashboard"});
+    assert_closed(&close(client, "close-4", &not_charged, &word).await, "failed");
+    assert_eq!(status_of(&world, "not-charged").await, "failed");
+    assert_closed(&close(client, "close-5", &refunded, &word).await, "failed");
+    let wallet =
+        |pending| vec![Balance { currency: "EUR".to_owned(), pending, available: 0, held: 0, debt: 0 }];
+    assert_eq!(client.wallet("seller-1").await.unwrap(), wallet(1800));
+
+    // the same on the command line
+    let merchant = world.stage.shop.merchant_id.clone();
+    let run = |arguments: &[&str]| {
+        let of = ["--merchant", merchant.as_str()];
+        let arguments: Vec<&str> = ["review"].iter().chain(arguments).chain(&of).copied().collect();
+        block_in_place(|| world.stage.installation.command(arguments).run())
+    };
+    let listed = run(&["list"]).unwrap();
+    assert!(listed.contains(&cli) && listed.contains(&asked) && !listed.contains(&charged), "{listed}");
+    let shown = run(&["show", "--operation", &cli]).unwrap();
+    assert!(shown.contains("somebody has to say") && shown.contains("authorize"), "{shown}");
+    let said = ["close", "--operation", &cli, "--as", "alice", "--outcome", "succeeded", "--reason", "paid"];
+    assert!(
+        run(&said).unwrap_err().chain().contains("expected the PSP's name"),
+        "without the PSP's name of it"
+    );
+    let name = intent("cli");
+    let said: Vec<&str> = said.iter().copied().chain(["--psp-reference", &name]).collect();
+    assert!(run(&said).unwrap().contains("closed"));
+    assert_eq!(status_of(&world, "cli").await, "captured");
+
+    // or the PSP is asked again
+    world.stage.control.heal().await.unwrap();
+    let told = client.post(&format!("/v1/reviews/{asked}/ask"), "unused", &json!({})).await.unwrap();
+    assert_eq!((told.status, &told.json()["state"]), (200, &json!("closed")), "{}", told.body);
+    assert_eq!(told.json()["acts"][0]["kind"], "asked");
+    assert_eq!(status_of(&world, "asked").await, "captured");
+    let again = client.post(&format!("/v1/reviews/{asked}/ask"), "unused", &json!({})).await.unwrap();
+    assert_eq!((again.status, again.problem().as_deref()), (409, Some("not_in_review")), "{}", again.body);
+
+    // the settlement file knows better than who said that it was not charged
+    world.settle_with_breaks().await;
+    let breaks =
+        "select count(*) from recon_break where state = 'open' and kind in ('late_success', 'status')";
+    assert_eq!(world.count(breaks).await, 4, "a charge and a refund, each as they came and as lines");
+    block_in_place(|| world.stage.audit()).unwrap_or_else(|error| panic!("{}", error.chain()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn above_the_limit_two_people_have_to_say_the_same() {
+    let world = World::new(&HASTY);
+    let merchant = world.stage.shop.merchant_id.clone();
+    let set = ["merchant", "set", "--merchant", &merchant, "--review-limit", "10"];
+    block_in_place(|| world.stage.installation.command(set).run()).unwrap();
+    silence(&world).await;
+    for (name, amount) in [("small", 1000), ("large", 1001)] {
+        world.stage.client.pay(name, &order(name, amount)).await.unwrap();
+    }
+    let pending = pending(&world, 2).await;
+    let [small, large] = ["small", "large"].map(|name| id_of(&pending, name));
+    let (alice, bob, bob_again) = (world.person("alice"), world.person("bob"), world.person("bob"));
+    let failed = |reason: &str| json!({"outcome": "failed", "reason": reason});
+    assert_closed(&close(&alice, "k-1", &small, &failed("no trace")).await, "failed");
+
+    let told = close(&alice, "k-2", &large, &failed("no trace")).await;
+    assert_eq!((told.status, &told.json()["state"]), (201, &json!("awaits_second_person")), "{}", told.body);
+    let told = close(&alice, "k-3", &large, &failed("still no trace")).await;
+    assert_eq!(told.json()["state"], "awaits_second_person", "the same person: {}", told.body);
+    // another opinion is not a second one
+    let name = world.intents().await[1].clone();
+    let told = close(
+        &bob,
+        "k-4",
+        &large,
+        &json!({"outcome": "succeeded", "reason": "I see it", "psp_reference": name}),
+    )
+    .await;
+    assert_eq!(told.json()["state"], "awaits_second_person", "{}", told.body);
+    let told = close(
+        &bob_again,
+        "k-5",
+        &large,
+        &json!({"outcome": "succeeded", "reason": "really", "psp_reference": name}),
+    )
+    .await;
+    assert_eq!(told.json()["state"], "awaits_second_person", "a new key of the same name is the same person");
+    assert_eq!(world.stage.client.payments_of("large").await.unwrap()[0].status, "processing");
+    let told = close(
+        &alice,
+        "k-6",
+        &large,
+        &json!({"outcome": "succeeded", "reason": "so it is", "psp_reference": name}),
+    )
+    .await;
+    assert_closed(&told, "succeeded");
+    let acts: Vec<Value> = told.json()["acts"].as_array().unwrap().clone();
+    let kinds: Vec<(&str, &str)> =
+        acts.iter().map(|act| (act["actor"].as_str().unwrap(), act["kind"].as_str().unwrap())).collect();
+    assert_eq!(
+        kinds,
+        [
+            ("key:alice", "proposed"),
+            ("key:alice", "proposed"),
+            ("key:bob", "proposed"),
+            ("key:bob", "proposed"),
+            ("key:alice", "closed"),
+        ]
+    );
+    assert_eq!(world.stage.client.payments_of("large").await.unwrap()[0].status, "captured");
+}
