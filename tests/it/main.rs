@@ -10,6 +10,7 @@ mod architecture;
 mod crashes;
 mod demo;
 mod embedded;
+mod failpoints;
 mod growth;
 mod hanging_up;
 mod lifecycle;

@@ -19,7 +19,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// What a test has for itself.
 pub struct World {
     pub stage: Stage,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl World {
@@ -34,7 +34,12 @@ impl World {
         let installation = installation_on(server_url, folder.path());
         let plan = Plan { installation, folder: folder.path(), seed: 1, arguments };
         let stage = block_in_place(|| Stage::set(plan)).unwrap_or_else(|error| panic!("{}", error.chain()));
-        Self { stage, _folder: folder }
+        Self { stage, folder }
+    }
+
+    /// All that the service ever said.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("service.log")).expect("a log")
     }
 
     pub async fn database(&self) -> PgConnection {

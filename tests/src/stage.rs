@@ -139,6 +139,15 @@ impl Stage {
         Ok(())
     }
 
+    /// Starts the service again with a variable of its environment set, this once. Blocks the thread.
+    ///
+    /// # Errors
+    /// When it does not get ready.
+    pub fn start_service_with(&mut self, variable: &'static str, value: &str) -> Result<(), Error> {
+        self.service = Some(self.serve.clone().env(variable, value).start()?);
+        Ok(())
+    }
+
     /// Kills the PSP with SIGKILL. Blocks the thread.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use crate::failpoint::Failpoint;
 use crate::idempotency::{Fingerprint, IdempotencyKey};
 use crate::merchant::{Directory, PspAccount};
 use crate::operation::{self, Begun, By, Claim, Claimed, Finding, Follow, Followed, Recorded, Recording};
@@ -265,6 +266,9 @@ impl Engine {
         // counted from before the claim: by any clock the lease lasts longer than the deadline
         let times = self.times();
         let merchant = request.merchant_id;
+        if let Err(error) = Failpoint::Claim.pass_for("authorize").await {
+            return drop(reply.send(Err(PayError::Failed(Arc::new(error.into())))));
+        }
         let (operation_id, fence) = match self.claim(merchant, &request.claim).await {
             Ok(Claimed::Fresh { operation_id, fence }) => (operation_id, fence),
             Ok(claimed) => return drop(reply.send(Ok(answer_to(claimed)))),
@@ -293,6 +297,9 @@ impl Engine {
     ) {
         let times = self.times();
         let key = follow.key.clone();
+        if let Err(error) = Failpoint::Claim.pass_for(follow.want.kind().as_str()).await {
+            return drop(reply.send(Err(PayError::Failed(Arc::new(error.into())))));
+        }
         let Begun { errand, fence, psp_account_id } = match self.0.follows.submit(merchant, follow).await {
             Ok(Followed::Fresh(begun)) => *begun,
             Ok(followed) => return drop(reply.send(Ok(answer_to_follow(followed)))),
@@ -330,12 +337,17 @@ impl Engine {
         reply: Reply,
     ) {
         let (merchant, key) = (sending.merchant, sending.key);
+        let kind = sending.errand.expected.aim.word();
+        if Failpoint::Claimed.pass_for(kind).await.is_err() {
+            return drop(reply.send(Err(PayError::Interrupted)));
+        }
         let send = self.send(account, sending, times.until);
         tokio::pin!(send);
         tokio::select! {
             answer = &mut send => {
                 let answer = answer.unwrap_or(Answer::Accepted { subject, replayed: false });
-                drop(reply.send(Ok(answer)));
+                let told = Failpoint::Recorded.pass_for(kind).await.map_err(|_| PayError::Interrupted);
+                drop(reply.send(told.map(|()| answer)));
             }
             () = tokio::time::sleep_until(times.patience) => {
                 self.accept(merchant, key).await;
@@ -360,6 +372,7 @@ impl Engine {
     async fn send(&self, account: &Account, sending: Sending<'_>, until: Instant) -> Option<Answer> {
         let Sending { merchant, errand, fence, .. } = sending;
         let exchange = self.0.connectors.send(account, errand, false, until).await;
+        Failpoint::Answered.pass_for(errand.expected.aim.word()).await.ok()?;
         let recording = Recording {
             operation_id: errand.expected.operation_id,
             by: By::Owner { fence },

@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::{Engine, Settings};
+use crate::failpoint::Failpoint;
 use crate::merchant::{Directory, MerchantError};
 use crate::operation::{self, By, Effect, Finding, OperationStatus, Recording, Taken};
 use crate::payment::PaymentStatus;
@@ -166,6 +167,10 @@ impl Engine {
         until: Instant,
     ) -> bool {
         let operation_id = taken.errand.expected.operation_id;
+        let kind = taken.errand.expected.aim.word();
+        if Failpoint::TakenOver.pass_for(kind).await.is_err() {
+            return false;
+        }
         let step = next_step(taken, self.0.connectors.idempotency(account), &self.0.settings);
         let (outcome, attempts) = match step {
             Step::Forget => {
@@ -178,6 +183,9 @@ impl Engine {
                 (exchange.outcome, exchange.attempts)
             }
         };
+        if Failpoint::Asked.pass_for(kind).await.is_err() {
+            return false;
+        }
         let is_released = matches!(outcome, PspOutcome::Declined { .. });
         let finding = |outcome| finding_of(outcome, taken, &self.0.settings);
         let recording = Recording {

@@ -8,6 +8,7 @@ use money::{MerchantId, OperationId, PaymentId};
 use sqlx::{PgPool, PgTransaction};
 
 use super::{Error, authorize_id, claim_repo as repo};
+use crate::failpoint::Failpoint;
 use crate::http::request_id::RequestId;
 use crate::idempotency::{Fingerprint, IdempotencyKey};
 use crate::payment::NewPayment;
@@ -83,6 +84,7 @@ pub async fn claim(pool: &PgPool, merchant: MerchantId, claims: &[Claim]) -> Res
     if !rest.is_empty() {
         let mut tx = pool.begin().await?;
         others = claim_in_tx(&mut tx, merchant, &rest).await?;
+        Failpoint::Claiming.pass_for("authorize").await?;
         tx.commit().await?;
     }
     let mut others = others.into_iter();

@@ -12,6 +12,7 @@ use wallet::wallet::Purses;
 use super::decide::{Books, Change, Decision, GiveBack, Known, decide};
 use super::record_repo as repo;
 use super::{Error, OperationKind, OperationStatus, draw_repo};
+use crate::failpoint::Failpoint;
 use crate::psp::{Attempt, Outcome};
 
 /// Who says so.
@@ -60,6 +61,8 @@ pub struct Recording {
 pub struct Recorded {
     /// What it did.
     pub effect: Effect,
+    /// What was to be done.
+    pub kind: OperationKind,
     /// The payment it is about.
     pub payment_id: PaymentId,
     /// The final answer to the client, as stored; none while there is none yet.
@@ -98,7 +101,7 @@ impl Decided<'_> {
     }
 
     fn recorded(self) -> Recorded {
-        let payment_id = self.known.payment.payment_id;
+        let (kind, payment_id) = (self.known.kind, self.known.payment.payment_id);
         let (effect, response) = match self.decision {
             Decision::Change(change) => (Effect::Now(change.status), change.response),
             Decision::Superseded => (Effect::Superseded, None),
@@ -107,7 +110,12 @@ impl Decided<'_> {
             Decision::Twice => (Effect::Twice, None),
         };
         let is_final = |answer: &(u16, String)| answer.0 != 202;
-        Recorded { effect, payment_id, answer: self.stored.filter(is_final).or(response.filter(is_final)) }
+        Recorded {
+            effect,
+            kind,
+            payment_id,
+            answer: self.stored.filter(is_final).or(response.filter(is_final)),
+        }
     }
 }
 
@@ -131,6 +139,9 @@ pub async fn record(
         let chosen: Vec<&Recording> = round.iter().map(|&index| &recordings[index]).collect();
         let mut tx = pool.begin().await?;
         let recorded = record_round(&mut tx, merchant, &chosen).await?;
+        for recorded in recorded.iter().flatten() {
+            Failpoint::Recording.pass_for(recorded.kind.as_str()).await?;
+        }
         tx.commit().await?;
         for (index, recorded) in round.iter().zip(recorded) {
             results[*index] = recorded;

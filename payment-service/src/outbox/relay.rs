@@ -23,6 +23,7 @@ use uuid::Uuid;
 use super::patience::Patience;
 use super::producer::{Producer, Producers};
 use super::repo::{self, Position, Unpublished};
+use crate::failpoint::Failpoint;
 
 /// Where events go unless told otherwise.
 pub const DEFAULT_TOPIC: &str = "payonce.payments";
@@ -267,6 +268,9 @@ impl Relay {
         let limit = usize::from(self.config.batch.max(1));
         let after = self.position(merchant);
         let events = repo::unpublished(&self.pool, merchant, after, limit as i64).await?;
+        if !events.is_empty() {
+            Failpoint::RelayRead.pass().await?;
+        }
         let chains: Vec<&[Unpublished]> =
             events.chunk_by(|one, next| one.payment_id == next.payment_id).collect();
         let delivered = self.deliver(&producer, merchant, &chains, stop).await;
@@ -277,7 +281,13 @@ impl Relay {
             .flat_map(|(chain, delivered)| &chain[..delivered.acknowledged])
             .map(position_of)
             .collect();
+        if !acknowledged.is_empty() {
+            Failpoint::RelayDelivered.pass().await?;
+        }
         let marks = repo::mark_and_release(&self.pool, merchant, fence, &acknowledged).await?;
+        if !acknowledged.is_empty() {
+            Failpoint::RelayMarked.pass().await?;
+        }
         if !marks.ours {
             return Ok(Outcome::Superseded);
         }

@@ -108,6 +108,18 @@ pub enum Aim {
     },
 }
 
+impl Aim {
+    /// The kind of operation that has it, in a word.
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Authorize { .. } => "authorize",
+            Self::Capture { .. } => "capture",
+            Self::Void { .. } => "void",
+            Self::Refund { .. } => "refund",
+        }
+    }
+}
+
 /// What a piece of evidence comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Judgement {

@@ -11,6 +11,7 @@ use sqlx::PgPool;
 use time::OffsetDateTime;
 
 use crate::engine::Engine;
+use crate::failpoint::Failpoint;
 use crate::merchant::PspAccount;
 use crate::operation::{self, By, Effect, Finding, Named, Recording};
 use crate::psp::{
@@ -109,7 +110,10 @@ pub async fn receive(
             "a signed webhook cannot be read: it is kept for a person"
         );
     }
-    Ok(repo::insert(pool, account.merchant_id, account.psp_account_id, &arrival).await?)
+    Failpoint::WebhookCame.pass().await?;
+    let is_new = repo::insert(pool, account.merchant_id, account.psp_account_id, &arrival).await?;
+    Failpoint::WebhookKept.pass().await?;
+    Ok(is_new)
 }
 
 /// Merchants that have events to apply.
@@ -129,6 +133,9 @@ pub async fn merchants_with_due(pool: &PgPool) -> Result<Vec<MerchantId>, sqlx::
 /// When the inbox cannot be read or written. An event that fails by itself is tried again later.
 pub async fn apply_due(pool: &PgPool, engine: &Engine, merchant: MerchantId) -> Result<usize, sqlx::Error> {
     let due = repo::take_due(pool, merchant, engine.lease(), BATCH).await?;
+    if !due.is_empty() {
+        Failpoint::WebhookTaken.pass().await?;
+    }
     let claims: Vec<Result<Claim, Verdict>> = due.iter().map(claim).collect();
     let claimed = due.iter().zip(&claims).filter_map(|(row, claim)| Some(claim.as_ref().ok()?.named(row)));
     let named: Vec<Named> = claimed.collect();
@@ -144,6 +151,9 @@ pub async fn apply_due(pool: &PgPool, engine: &Engine, merchant: MerchantId) -> 
         if let Verdict::Failed(problem) = verdict {
             tracing::warn!(event_id = row.event_id, problem, "a webhook waits");
         }
+    }
+    if !due.is_empty() {
+        Failpoint::WebhookApplied.pass().await?;
     }
     repo::settle(pool, merchant, &due, &verdicts).await?;
     Ok(due.len())

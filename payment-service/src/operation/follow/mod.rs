@@ -16,6 +16,7 @@ use sqlx::{PgPool, PgTransaction};
 use wallet::wallet::Purses;
 
 use super::{Error, draw_repo};
+use crate::failpoint::Failpoint;
 use crate::http::request_id::RequestId;
 use crate::http::stored;
 use crate::idempotency::{Fingerprint, IdempotencyKey};
@@ -122,7 +123,8 @@ fn operation_id(merchant: MerchantId, order: &str, ordinal: i32, kind: &str, key
 }
 
 impl Want {
-    const fn kind(&self) -> super::OperationKind {
+    /// The kind of operation that does it.
+    pub const fn kind(&self) -> super::OperationKind {
         match self {
             Self::Capture { .. } => super::OperationKind::Capture,
             Self::Void => super::OperationKind::Void,
@@ -145,6 +147,9 @@ pub async fn follow(pool: &PgPool, merchant: MerchantId, follows: &[Follow]) -> 
         let chosen: Vec<&Follow> = round.iter().map(|&index| &follows[index]).collect();
         let mut tx = pool.begin().await?;
         let followed = follow_in_tx(&mut tx, merchant, &chosen).await?;
+        for follow in &chosen {
+            Failpoint::Claiming.pass_for(follow.want.kind().as_str()).await?;
+        }
         tx.commit().await?;
         for (index, followed) in round.into_iter().zip(followed) {
             results[index] = Some(followed);
