@@ -18,7 +18,7 @@ use payment_service::merchant::{
     self, AuthError, Caller, Directory, Issued, KeyRing, Merchant, MerchantError, Mode, NewApiKey,
     NewPspAccount, PspAccount, Scope, Scopes, SealError, api_key,
 };
-use payment_service::psp::Psp;
+use payment_service::psp::{Idempotency, Psp};
 use secrecy::ExposeSecret as _;
 use sqlx::PgPool;
 use tower::ServiceExt as _;
@@ -57,6 +57,7 @@ fn new_account(merchant_id: MerchantId, name: &str) -> NewPspAccount<'_> {
         api_secret: "sk_test_secret".into(),
         webhook_secrets: vec!["whsec_one".into(), "whsec_two".into()],
         settlement_delay_days: 7,
+        idempotency: Idempotency::Native,
     }
 }
 
@@ -384,6 +385,7 @@ async fn every_named_constraint_holds_under_raw_sql(pool: PgPool) {
             ("api_secret", r"decode(repeat('01', 31), 'hex')"),
             ("webhook_secrets", r"decode(repeat('01', 30), 'hex')"),
             ("settlement_delay_days", "7"),
+            ("idempotency", "'native'"),
         ];
         if let Some(column) = columns.iter_mut().find(|(name, _)| *name == changed.0) {
             column.1 = changed.1;
@@ -411,6 +413,7 @@ async fn every_named_constraint_holds_under_raw_sql(pool: PgPool) {
         ("psp_account_merchant_fkey", psp_account(test, "live", as_is)),
         ("psp_account_name_key", psp_account(test, "test", ("name", "'main'"))),
         ("psp_account_psp_known", psp_account(test, "test", ("psp", "'nobody'"))),
+        ("psp_account_idempotency_known", psp_account(test, "test", ("idempotency", "'perhaps'"))),
         ("psp_account_name_present", psp_account(test, "test", ("name", "''"))),
         ("psp_account_live_over_tls", psp_account(live, "live", ("base_url", "'http://x'"))),
         ("psp_account_base_url_http", psp_account(test, "test", ("base_url", "'ftp://x'"))),

@@ -13,7 +13,7 @@ async fn a_service_with_a_database_of_its_own_keeps_it_and_shares_it_with_nobody
     let scratch = ScratchFolder::create().unwrap();
     let data = scratch.path().join("data");
     let installation = Installation::embedded(&data, scratch.path().join("service.log"));
-    let plan = Plan { installation, folder: scratch.path(), seed: 1, arguments: &[] };
+    let plan = Plan { installation, folder: scratch.path(), seed: 1, arguments: &[], idempotency: "native" };
     let mut stage = block_in_place(|| Stage::set(plan)).unwrap_or_else(|error| panic!("{}", error.chain()));
     let told = stage.client.pay("key", &order("order-1", 700)).await.unwrap();
     assert_eq!(told.status, 201, "{}", told.body);

@@ -11,6 +11,7 @@ mod crashes;
 mod demo;
 mod embedded;
 mod failpoints;
+mod forgetful;
 mod growth;
 mod hanging_up;
 mod lifecycle;

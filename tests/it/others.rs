@@ -149,7 +149,7 @@ async fn the_service_is_paid_through_a_psp_that_nobody_here_wrote() {
     let psp = Localstripe::start(&python).await;
     let scratch = tempfile::tempdir().unwrap();
     let installation = installation(scratch.path());
-    let shop = NewShop { name: "Shop", psp_url: &psp.url };
+    let shop = NewShop { name: "Shop", psp_url: &psp.url, idempotency: "native" };
     let shop =
         block_in_place(|| installation.open_shop(shop)).unwrap_or_else(|error| panic!("{}", error.chain()));
     let service = block_in_place(|| installation.start(ports::lasting().unwrap()));

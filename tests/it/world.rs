@@ -28,11 +28,20 @@ impl World {
         Self::on(&server_url(), arguments)
     }
 
+    /// The same with a PSP that is told to be of this idempotency.
+    pub fn with_idempotency(idempotency: &str, arguments: &[&str]) -> Self {
+        Self::made(&server_url(), idempotency, arguments)
+    }
+
     /// The same on a Postgres server of the test's own.
     pub fn on(server_url: &str, arguments: &[&str]) -> Self {
+        Self::made(server_url, "native", arguments)
+    }
+
+    fn made(server_url: &str, idempotency: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let installation = installation_on(server_url, folder.path());
-        let plan = Plan { installation, folder: folder.path(), seed: 1, arguments };
+        let plan = Plan { installation, folder: folder.path(), seed: 1, arguments, idempotency };
         let stage = block_in_place(|| Stage::set(plan)).unwrap_or_else(|error| panic!("{}", error.chain()));
         Self { stage, folder }
     }

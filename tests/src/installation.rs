@@ -57,6 +57,8 @@ pub struct NewShop<'a> {
     pub name: &'a str,
     /// Where its PSP is.
     pub psp_url: &'a str,
+    /// What its PSP does about a request that comes twice, as `psp-account create` calls it.
+    pub idempotency: &'a str,
 }
 
 #[derive(serde::Deserialize)]
@@ -153,7 +155,7 @@ impl Installation {
         let (psp_secret, webhook_secret) = (secret("sk_test_"), secret("whsec_"));
         let command = self
             .command(["psp-account", "create", "--merchant", id, "--psp", "stripe", "--name", "sandbox"])
-            .args(["--base-url", new.psp_url, "--json"])
+            .args(["--base-url", new.psp_url, "--idempotency", new.idempotency, "--json"])
             .args(["--api-secret-env", "API_SECRET", "--webhook-secret-env", "WEBHOOK_SECRET"])
             .env("API_SECRET", &psp_secret)
             .env("WEBHOOK_SECRET", &webhook_secret);

@@ -20,6 +20,8 @@ pub struct Plan<'a> {
     pub seed: u64,
     /// Further arguments of `payment-service serve`.
     pub arguments: &'a [&'a str],
+    /// What the PSP does about a request that comes twice, as `psp-account create` calls it.
+    pub idempotency: &'a str,
 }
 
 /// A service, a PSP, and a shop that knows both.
@@ -57,7 +59,8 @@ impl Stage {
         let serve = plan.installation.serve(service_address).args(plan.arguments);
         // first, so that an embedded database is made once and not by each of the commands below
         let service = serve.start()?;
-        let shop = plan.installation.open_shop(NewShop { name: "Shop", psp_url: sandbox.url() })?;
+        let new = NewShop { name: "Shop", psp_url: sandbox.url(), idempotency: plan.idempotency };
+        let shop = plan.installation.open_shop(new)?;
         let http = http::client()?;
         Ok(Self {
             client: ShopClient::new(http.clone(), service.url(), &shop),

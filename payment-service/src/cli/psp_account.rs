@@ -15,7 +15,7 @@ use crate::config::{DatabaseArgs, Embedding, OpenDatabase, SecretKeyArgs};
 use crate::merchant::psp_account::{self, Change};
 use crate::merchant::{Directory, KeyRing, NewPspAccount, PspAccountSummary};
 use crate::operation;
-use crate::psp::{self, Connectors, Inquiry, Outcome, Psp, Why};
+use crate::psp::{self, Connectors, Idempotency, Inquiry, Outcome, Psp, Why};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -146,6 +146,9 @@ pub(super) struct Create {
     /// How many days after its capture a payment may be missing in the settlement files
     #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(i32).range(0..=365))]
     settlement_delay_days: i32,
+    /// What the provider does about a request that comes twice. Cannot be changed later
+    #[arg(long, value_name = "HOW", default_value = "native")]
+    idempotency: Idempotency,
     #[command(flatten)]
     of: Of,
 }
@@ -247,6 +250,7 @@ impl Create {
             api_secret: self.api_secret.read()?,
             webhook_secrets,
             settlement_delay_days: self.settlement_delay_days,
+            idempotency: self.idempotency,
         };
         let (database, keys) = self.of.access.open().await?;
         let made = psp_account::create(&database.pool, &keys, new).await;

@@ -60,7 +60,7 @@ enum Step {
 /// How often the PSP is asked about money that it should have let go by now.
 const HOLD_POLL: Duration = Duration::from_secs(3600);
 
-fn next_step(taken: &Taken, idempotency: Idempotency, settings: &Settings) -> Step {
+fn next_step(taken: &Taken, idempotency: Idempotency, window: Duration, settings: &Settings) -> Step {
     let age = taken.now - taken.first_sent_at;
     if taken.status == OperationStatus::Succeeded {
         use PaymentStatus::{Authorized, PartiallyCaptured};
@@ -73,13 +73,15 @@ fn next_step(taken: &Taken, idempotency: Idempotency, settings: &Settings) -> St
     if taken.psp_reference.is_some() {
         return Step::Inquire;
     }
-    match idempotency {
+    match (&taken.errand.expected.aim, idempotency) {
         // to let go what was let go changes nothing, whenever it is asked for
-        Idempotency::Native { .. } if matches!(taken.errand.expected.aim, Aim::Void { .. }) => Step::Resend,
+        (Aim::Void { .. }, _) => Step::Resend,
         // the deadline is part of the window: the last byte may leave only then
-        Idempotency::Native { window } if age + settings.deadline < window => Step::Resend,
-        Idempotency::Native { .. } | Idempotency::Lookup => Step::Inquire,
-        Idempotency::None => Step::Wait,
+        (_, Idempotency::Native) if age + settings.deadline < window => Step::Resend,
+        (_, Idempotency::Native | Idempotency::Lookup) => Step::Inquire,
+        // it is seen by what it was to be done to
+        (Aim::Capture { .. }, Idempotency::None) => Step::Inquire,
+        (Aim::Authorize { .. } | Aim::Refund { .. }, Idempotency::None) => Step::Wait,
     }
 }
 
@@ -171,7 +173,7 @@ impl Engine {
         if Failpoint::TakenOver.pass_for(kind).await.is_err() {
             return false;
         }
-        let step = next_step(taken, self.0.connectors.idempotency(account), &self.0.settings);
+        let step = next_step(taken, account.idempotency, account.psp.key_window(), &self.0.settings);
         let (outcome, attempts) = match step {
             Step::Forget => {
                 self.look_again(merchant, taken, None).await;
@@ -265,7 +267,7 @@ mod tests {
     use crate::psp::{CaptureMethod, Errand, Expected, PspReference};
 
     const SENT: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
-    const NATIVE: Idempotency = Idempotency::Native { window: Duration::from_secs(23 * 3600) };
+    const WINDOW: Duration = Duration::from_secs(23 * 3600);
 
     fn taken(status: OperationStatus, age: Duration, reference: Option<&str>) -> Taken {
         Taken {
@@ -296,19 +298,19 @@ mod tests {
         let settings = Settings::default();
         let hours = |hours: u64| Duration::from_secs(hours * 3600);
         let check = |status, age, reference, idempotency, expected| {
-            assert_eq!(next_step(&taken(status, age, reference), idempotency, &settings), expected);
+            assert_eq!(next_step(&taken(status, age, reference), idempotency, WINDOW, &settings), expected);
         };
         use OperationStatus::{RequiresAction, Sending, Unknown};
-        check(Sending, hours(0), None, NATIVE, Step::Resend);
-        check(Unknown, hours(22), None, NATIVE, Step::Resend);
-        check(Unknown, hours(23) - Duration::from_secs(19), None, NATIVE, Step::Inquire);
-        check(Unknown, hours(71), None, NATIVE, Step::Inquire);
-        check(Unknown, hours(73), None, NATIVE, Step::Inquire);
-        check(Sending, hours(73), None, NATIVE, Step::Inquire);
-        check(RequiresAction, hours(23), Some("pi_1"), NATIVE, Step::Inquire);
-        check(RequiresAction, hours(25), Some("pi_1"), NATIVE, Step::Cancel);
-        check(Unknown, hours(25), Some("pi_1"), NATIVE, Step::Inquire);
-        check(Unknown, hours(0), Some("pi_1"), NATIVE, Step::Inquire);
+        check(Sending, hours(0), None, Idempotency::Native, Step::Resend);
+        check(Unknown, hours(22), None, Idempotency::Native, Step::Resend);
+        check(Unknown, hours(23) - Duration::from_secs(19), None, Idempotency::Native, Step::Inquire);
+        check(Unknown, hours(71), None, Idempotency::Native, Step::Inquire);
+        check(Unknown, hours(73), None, Idempotency::Native, Step::Inquire);
+        check(Sending, hours(73), None, Idempotency::Native, Step::Inquire);
+        check(RequiresAction, hours(23), Some("pi_1"), Idempotency::Native, Step::Inquire);
+        check(RequiresAction, hours(25), Some("pi_1"), Idempotency::Native, Step::Cancel);
+        check(Unknown, hours(25), Some("pi_1"), Idempotency::Native, Step::Inquire);
+        check(Unknown, hours(0), Some("pi_1"), Idempotency::Native, Step::Inquire);
         check(Sending, hours(0), None, Idempotency::Lookup, Step::Inquire);
         check(Sending, hours(0), None, Idempotency::None, Step::Wait);
     }

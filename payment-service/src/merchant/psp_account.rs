@@ -13,7 +13,7 @@ use super::entity::Mode;
 use super::error::MerchantError;
 use super::repo;
 use super::seal::{KeyRing, Place, SealError};
-use crate::psp::{self, Psp};
+use crate::psp::{self, Idempotency, Psp};
 
 /// The column of the API's secret, and its name in the associated data: never to be changed.
 const API_SECRET: &str = "api_secret";
@@ -61,6 +61,8 @@ pub struct PspAccountSummary {
     pub webhook_secrets: Vec<String>,
     /// How many days after its capture a payment may be missing in the settlement files.
     pub settlement_delay_days: i32,
+    /// What it does about a request that comes twice: `native`, `lookup` or `none`.
+    pub idempotency: &'static str,
     /// Since when it exists.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
@@ -86,6 +88,8 @@ pub struct NewPspAccount<'a> {
     pub webhook_secrets: Vec<SecretString>,
     /// How many days after its capture a payment may be missing in the settlement files, 0 to 365.
     pub settlement_delay_days: i32,
+    /// What the PSP does about a request that comes twice.
+    pub idempotency: Idempotency,
 }
 
 /// One change of an account.
@@ -114,6 +118,7 @@ pub(super) struct SealedAccount {
     pub(super) api_secret: Vec<u8>,
     pub(super) webhook_secrets: Vec<u8>,
     pub(super) settlement_delay_days: i32,
+    pub(super) idempotency: Idempotency,
     pub(super) created_at: OffsetDateTime,
     pub(super) disabled_at: Option<OffsetDateTime>,
 }
@@ -149,6 +154,7 @@ pub async fn create(
             base_url,
             api_secret: new.api_secret,
             webhook_secrets: new.webhook_secrets,
+            idempotency: new.idempotency,
         },
     };
     let sealed = seal(keys, &account)?;
@@ -276,6 +282,7 @@ impl SealedAccount {
                 base_url: self.base_url,
                 api_secret: api_secret.as_str().into(),
                 webhook_secrets: webhook_secrets.lines().map(SecretString::from).collect(),
+                idempotency: self.idempotency,
             },
         })
     }
@@ -304,6 +311,7 @@ fn summary(row: SealedAccount, keys: &KeyRing) -> Result<PspAccountSummary, Merc
         base_url: account.base_url,
         api_secret: fingerprint(&account.api_secret),
         webhook_secrets: account.webhook_secrets.iter().map(fingerprint).collect(),
+        idempotency: account.idempotency.as_str(),
         settlement_delay_days,
         created_at,
         disabled_at,

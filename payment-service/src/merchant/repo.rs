@@ -201,8 +201,9 @@ pub(super) async fn insert_psp_account(
 ) -> Result<()> {
     let inserted = sqlx::query!(
         "insert into psp_account
-         (merchant_id, psp_account_id, mode, psp, name, base_url, api_secret, webhook_secrets, settlement_delay_days)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+         (merchant_id, psp_account_id, mode, psp, name, base_url, api_secret, webhook_secrets, settlement_delay_days,
+             idempotency)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         account.merchant_id.as_uuid(),
         account.psp_account_id.as_uuid(),
         account.mode.as_str(),
@@ -212,6 +213,7 @@ pub(super) async fn insert_psp_account(
         sealed.api_secret,
         sealed.webhook_secrets,
         account.settlement_delay_days,
+        account.account.idempotency.as_str(),
     )
     .execute(db)
     .await;
@@ -258,6 +260,7 @@ struct AccountRow {
     api_secret: Vec<u8>,
     webhook_secrets: Vec<u8>,
     settlement_delay_days: i32,
+    idempotency: String,
     created_at: OffsetDateTime,
     disabled_at: Option<OffsetDateTime>,
 }
@@ -276,6 +279,7 @@ impl TryFrom<AccountRow> for SealedAccount {
             api_secret: row.api_secret,
             webhook_secrets: row.webhook_secrets,
             settlement_delay_days: row.settlement_delay_days,
+            idempotency: row.idempotency.parse().map_err(unreadable)?,
             created_at: row.created_at,
             disabled_at: row.disabled_at,
         })
@@ -289,7 +293,8 @@ pub(super) async fn psp_accounts_of(
     let rows = sqlx::query_as!(
         AccountRow,
         r#"select merchant_id as "merchant_id: MerchantId", psp_account_id as "psp_account_id: PspAccountId", mode, psp,
-             name, base_url, api_secret, webhook_secrets, settlement_delay_days, created_at, disabled_at
+             name, base_url, api_secret, webhook_secrets, settlement_delay_days, idempotency, created_at,
+             disabled_at
          from psp_account where merchant_id = $1 order by psp_account_id"#,
         merchant_id.as_uuid(),
     )
@@ -305,7 +310,8 @@ pub(super) async fn lock_psp_accounts_of(
     let rows = sqlx::query_as!(
         AccountRow,
         r#"select merchant_id as "merchant_id: MerchantId", psp_account_id as "psp_account_id: PspAccountId", mode, psp,
-             name, base_url, api_secret, webhook_secrets, settlement_delay_days, created_at, disabled_at
+             name, base_url, api_secret, webhook_secrets, settlement_delay_days, idempotency, created_at,
+             disabled_at
          from psp_account where merchant_id = $1 order by psp_account_id for no key update"#,
         merchant_id.as_uuid(),
     )
@@ -322,7 +328,8 @@ pub(super) async fn lock_psp_account(
     let row = sqlx::query_as!(
         AccountRow,
         r#"select merchant_id as "merchant_id: MerchantId", psp_account_id as "psp_account_id: PspAccountId", mode, psp,
-             name, base_url, api_secret, webhook_secrets, settlement_delay_days, created_at, disabled_at
+             name, base_url, api_secret, webhook_secrets, settlement_delay_days, idempotency, created_at,
+             disabled_at
          from psp_account where merchant_id = $1 and psp_account_id = $2 for no key update"#,
         merchant_id.as_uuid(),
         psp_account_id.as_uuid(),

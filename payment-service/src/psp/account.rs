@@ -1,10 +1,11 @@
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use money::{Currency, Money};
 use secrecy::SecretString;
 
-use super::stripe;
+use super::{Idempotency, stripe};
 
 /// A payment service provider that we have a connector for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,6 +31,13 @@ impl Psp {
     pub const fn signature_header(self) -> &'static str {
         match self {
             Self::Stripe => stripe::SIGNATURE_HEADER,
+        }
+    }
+
+    /// How long the PSP surely remembers an idempotency key after its first use, with a margin.
+    pub const fn key_window(self) -> Duration {
+        match self {
+            Self::Stripe => stripe::KEY_WINDOW,
         }
     }
 
@@ -106,6 +114,8 @@ pub struct Account {
     pub api_secret: SecretString,
     /// The secrets that webhooks may be signed with: several while one replaces another.
     pub webhook_secrets: Vec<SecretString>,
+    /// What it does about a request that comes twice.
+    pub idempotency: Idempotency,
 }
 
 #[cfg(test)]
@@ -119,6 +129,7 @@ mod tests {
             base_url: "http://127.0.0.1:1".to_owned(),
             api_secret: "sk_test_hidden".into(),
             webhook_secrets: vec!["whsec_hidden".into()],
+            idempotency: Idempotency::Native,
         };
         let shown = format!("{account:?}");
         assert!(!shown.contains("hidden"), "{shown}");

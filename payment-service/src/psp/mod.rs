@@ -11,13 +11,12 @@ mod budget;
 mod call;
 mod event;
 mod evidence;
+mod idempotency;
 mod outcome;
 mod redact;
 mod reference;
 mod stripe;
 mod transport;
-
-use std::time::Duration;
 
 use time::OffsetDateTime;
 use tokio::time::Instant;
@@ -27,24 +26,11 @@ pub use attempt::{Action, Attempt, AttemptOutcome, Exchange};
 pub use call::{CaptureMethod, Errand, Inquiry, UnknownCaptureMethod};
 pub use event::{Event, EventError, SignatureError, Subject};
 pub use evidence::{Aim, Evidence, Expected, Judgement, RefundEvidence, RefundState, State};
+pub use idempotency::{Idempotency, UnknownIdempotency};
 pub use outcome::{Decline, NotSentCode, Outcome, Success, Why, decline};
 pub use reference::{InvalidReference, PspReference};
 pub(crate) use transport::install_tls_provider;
 pub use transport::{ClientError, Settings};
-
-/// How a PSP keeps one operation from happening twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Idempotency {
-    /// It remembers our key: the same request may be resent until `window` after the first byte may have left.
-    Native {
-        /// How long it surely remembers, with a margin.
-        window: Duration,
-    },
-    /// It forgets keys but finds operations by our reference: look up, never resend.
-    Lookup,
-    /// Neither: one send, then wait for what it tells us.
-    None,
-}
 
 /// The connectors of this process. Built once; cheap to share by reference.
 #[derive(Debug)]
@@ -61,14 +47,8 @@ impl Connectors {
         Ok(Self { stripe: stripe::Connector::new(settings)? })
     }
 
-    /// How the account's PSP dedupes.
-    pub fn idempotency(&self, account: &Account) -> Idempotency {
-        match account.psp {
-            Psp::Stripe => stripe::IDEMPOTENCY,
-        }
-    }
-
-    /// Has an errand done. Resends the same bytes under the same key where that is safe, and closes what a decline leaves
+    /// Has an errand done. Resends the same bytes under the same key where that is safe, which is never once a PSP that
+    /// remembers no keys may have got them, and closes what a decline leaves
     /// open at the PSP. Nothing is sent at or after `until`, which the caller sets before the end of its lease and of the
     /// PSP's idempotency window. Where an earlier call for the operation may have reached the PSP (its owner died, or the
     /// outcome was unknown) it is `resent`: then the call never ends in [`Outcome::NotSent`].

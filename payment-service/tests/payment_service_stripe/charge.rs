@@ -291,9 +291,36 @@ async fn an_amount_that_stripe_cannot_charge_is_never_sent() {
 
 #[test]
 fn stripe_remembers_keys_for_a_day_less_a_margin() {
-    let connectors = Connectors::new(settings()).unwrap();
-    let Idempotency::Native { window } = connectors.idempotency(&account("http://127.0.0.1:1")) else {
-        panic!("it remembers keys")
-    };
-    assert_eq!(window, Duration::from_secs(23 * 3600));
+    assert_eq!(Psp::Stripe.key_window(), Duration::from_secs(23 * 3600));
+}
+
+#[tokio::test]
+async fn a_psp_that_forgets_keys_is_never_sent_again_what_it_may_have_done() {
+    for idempotency in [Idempotency::Lookup, Idempotency::None] {
+        for doubtful in [
+            || Reply::Nothing,
+            || Reply::json(500, &error("api_error", "", None)),
+            || Reply::json(409, &error("idempotency_error", "idempotency_key_in_use", None)),
+            || Reply::json(200, &json!({"id": 1})),
+        ] {
+            let psp = ScriptedPsp::start(move |_| doubtful()).await;
+            let shop = Shop { account: Account { idempotency, ..account(&psp.base_url) }, ..Shop::of(&psp) };
+            let exchange = shop.authorize().await;
+            assert!(matches!(exchange.outcome, Outcome::Unknown { .. }), "{exchange:?}");
+            let calls = psp.calls();
+            let sent = calls.iter().filter(|call| call.as_str() == CREATE).count();
+            assert_eq!(sent, 1, "{idempotency}: {calls:?}");
+        }
+        let mut throttled = 2;
+        let psp = ScriptedPsp::start(move |_| {
+            if throttled == 0 {
+                return Reply::json(200, &intent("succeeded"));
+            }
+            throttled -= 1;
+            Reply::json(429, &error("invalid_request_error", "rate_limit", None))
+        })
+        .await;
+        let shop = Shop { account: Account { idempotency, ..account(&psp.base_url) }, ..Shop::of(&psp) };
+        assert_charged(&shop.authorize().await);
+    }
 }

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use money::{Currency, MerchantId, Money, OperationId, OrderId};
 use payment_service::psp::{
-    Account, Action, Aim, AttemptOutcome, CaptureMethod, Connectors, Errand, Exchange, Expected, Inquiry,
-    Outcome, Psp, PspReference, Settings, Why,
+    Account, Action, Aim, AttemptOutcome, CaptureMethod, Connectors, Errand, Exchange, Expected, Idempotency,
+    Inquiry, Outcome, Psp, PspReference, Settings, Why,
 };
 use serde_json::{Value, json};
 use server::ScriptedPsp;
@@ -42,6 +42,7 @@ fn account(base_url: &str) -> Account {
         base_url: base_url.to_owned(),
         api_secret: SECRET.into(),
         webhook_secrets: vec!["whsec_lab".into()],
+        idempotency: Idempotency::Native,
     }
 }
 

@@ -138,7 +138,8 @@ impl Api {
 /// Another merchant at the same service and PSP. Blocks the thread.
 fn open_shop(world: &World, name: &str) -> Shop {
     let psp_url = world.stage.sandbox().expect("a PSP").url();
-    block_in_place(|| world.stage.installation.open_shop(NewShop { name, psp_url })).expect("a shop")
+    block_in_place(|| world.stage.installation.open_shop(NewShop { name, psp_url, idempotency: "native" }))
+        .expect("a shop")
 }
 
 /// Another key of a merchant: its id and its secret. Blocks the thread.

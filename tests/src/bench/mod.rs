@@ -178,7 +178,8 @@ impl Subject {
     fn start(postgres: &EmbeddedPostgres, folder: &Path) -> Result<Self, Error> {
         let url = postgres.superuser_url("postgres");
         let installation = Installation::on_server(&url, "payonce", folder.join("service.log"))?;
-        let stage = Stage::set(Plan { installation, folder, seed: 1, arguments: &[] })?;
+        let stage =
+            Stage::set(Plan { installation, folder, seed: 1, arguments: &[], idempotency: "native" })?;
         let (service, sandbox) = (stage.service()?.pid(), stage.sandbox()?.pid());
         Ok(Self { stage, service, sandbox, postmaster: postgres.server().id() })
     }

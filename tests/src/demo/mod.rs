@@ -78,6 +78,7 @@ async fn run_in(folder: &Path, arguments: &Arguments, began: Instant) -> Result<
         folder,
         seed: arguments.seed,
         arguments: &chaos::TIMES,
+        idempotency: "native",
     };
     let mut stage = block_in_place(|| Stage::set(plan))?;
     chaos::misbehave(&stage).await?;

@@ -26,8 +26,8 @@ use self::session::{Asked, Session};
 use super::budget::{Budget, Budgets};
 use super::transport::Transport;
 use super::{
-    Account, Action, Aim, ClientError, Decline, Errand, Exchange, Expected, Idempotency, Inquiry, Judgement,
-    NotSentCode, Outcome, PspReference, Settings, Why,
+    Account, Action, Aim, ClientError, Decline, Errand, Exchange, Expected, Inquiry, Judgement, NotSentCode,
+    Outcome, PspReference, Settings, Why,
 };
 
 pub(super) use amount::{read_amount, validate_amount};
@@ -35,7 +35,7 @@ pub(super) use event::parse_event;
 pub(super) use signature::{SIGNATURE_HEADER, verify};
 
 /// At least 24 hours, less a margin for clocks and for requests under way.
-pub(super) const IDEMPOTENCY: Idempotency = Idempotency::Native { window: Duration::from_secs(23 * 60 * 60) };
+pub(super) const KEY_WINDOW: Duration = Duration::from_secs(23 * 60 * 60);
 
 /// The connector.
 #[derive(Debug)]
@@ -109,6 +109,7 @@ impl Connector {
             budget,
             until,
             pauses: None,
+            idempotency: account.idempotency,
             attempts: Vec::with_capacity(1),
         };
         Talk { session, account, reader: Reader { expected, secret: account.api_secret.expose_secret() } }

@@ -11,7 +11,9 @@ use super::answer::{Answer, Reading};
 use crate::psp::backoff::Pauses;
 use crate::psp::budget::Budget;
 use crate::psp::transport::{NoResponse, Response, Transport};
-use crate::psp::{Action, Attempt, AttemptOutcome, Judgement, Outcome, PspReference, Settings, Why};
+use crate::psp::{
+    Action, Attempt, AttemptOutcome, Idempotency, Judgement, Outcome, PspReference, Settings, Why,
+};
 
 /// A call in progress.
 pub(super) struct Session<'a> {
@@ -19,6 +21,7 @@ pub(super) struct Session<'a> {
     pub(super) settings: &'a Settings,
     pub(super) budget: &'a Budget,
     pub(super) until: Instant,
+    pub(super) idempotency: Idempotency,
     pub(super) pauses: Option<Pauses>,
     pub(super) attempts: Vec<Attempt>,
 }
@@ -59,11 +62,20 @@ impl Session<'_> {
                 (Answer::Doubtful(why), Some(false)) => Answer::Stuck(why),
                 (answer, _) => answer,
             };
-            if !resendable(&answer, reading.should_resend) || !self.pause(pause).await {
+            let is_final =
+                !resendable(&answer, reading.should_resend) || self.may_do_it_twice(action, &answer);
+            if is_final || !self.pause(pause).await {
                 return Asked { answer, doubt, replayed };
             }
             doubt = answer.doubt().or(doubt);
         }
+    }
+
+    /// Whether a try that may have been executed would be executed again: the PSP does not remember it.
+    fn may_do_it_twice<T>(&self, action: Action, answer: &Answer<T>) -> bool {
+        let moves_money = matches!(action, Action::Authorize | Action::Capture | Action::Refund);
+        let is_doubtful = matches!(answer, Answer::Doubtful(_) | Answer::InFlight);
+        moves_money && is_doubtful && self.idempotency != Idempotency::Native
     }
 
     async fn try_once<T: Shown>(
