@@ -72,6 +72,8 @@ id! {
     PaymentId;
     /// One intended side effect at one PSP; also its idempotency key and reference there. The same intent gets the same.
     OperationId;
+    /// What a buyer's bank asks back.
+    DisputeId;
     /// One HTTP exchange about an operation.
     AttemptId;
     /// An event of a payment; consumers dedupe on it.

@@ -13,7 +13,7 @@ pub use amount::{AmountError, Money};
 pub use currency::{Currency, UnknownCurrency};
 pub use division::{Part, divide};
 pub use id::{
-    AccountId, ApiKeyId, AttemptId, BookingId, BreakId, EventId, FileId, MerchantId, OperationId,
+    AccountId, ApiKeyId, AttemptId, BookingId, BreakId, DisputeId, EventId, FileId, MerchantId, OperationId,
     ParseIdError, PaymentId, PspAccountId, TransactionId,
 };
 pub use name::{InvalidName, OrderId, SellerId};

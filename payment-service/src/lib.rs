@@ -7,6 +7,8 @@ pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod database;
+pub mod dispute;
+pub mod draw;
 pub mod engine;
 pub mod failpoint;
 pub mod http;

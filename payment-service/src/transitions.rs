@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::dispute::{DisputeEvent, DisputeStatus};
 use crate::operation::{OperationEvent, OperationStatus};
 use crate::payment::{PaymentEvent, PaymentStatus};
 
@@ -32,8 +33,8 @@ pub struct Transition {
 }
 
 /// All of them.
-pub fn machines() -> [Machine; 2] {
-    [payment(), operation()]
+pub fn machines() -> [Machine; 3] {
+    [payment(), operation(), dispute()]
 }
 
 fn payment() -> Machine {
@@ -58,6 +59,19 @@ fn operation() -> Machine {
             OperationStatus::ALL.map(|status| (status, status.as_str())),
             OperationEvent::ALL.map(|event| (event, event.as_str())),
             |from, event| from.apply(event).ok().map(OperationStatus::as_str),
+        ),
+    }
+}
+
+fn dispute() -> Machine {
+    Machine {
+        name: "dispute",
+        initial: DisputeStatus::New.as_str(),
+        states: DisputeStatus::ALL.map(DisputeStatus::as_str).to_vec(),
+        transitions: ways(
+            DisputeStatus::ALL.map(|status| (status, status.as_str())),
+            DisputeEvent::ALL.map(|event| (event, event.as_str())),
+            |from, event| from.apply(event).ok().map(DisputeStatus::as_str),
         ),
     }
 }

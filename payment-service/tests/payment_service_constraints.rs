@@ -159,13 +159,37 @@ fn violations() -> Vec<(&'static str, String)> {
         ("operation_split_amount_positive", part(O, 0, 0)),
         ("operation_split_fee_within_amount", part(O, 1, 2)),
         ("operation_split_append_only", format!("{}; update operation_split set amount = 2", part(O, 1, 0))),
-        ("refund_draw_pkey", format!("{}; {}; {}", part(O, 1, 0), draw(O, O, 1), draw(O, O, 1))),
-        ("refund_draw_split_fkey", draw(O, O, 1)),
-        ("refund_draw_capture_fkey", format!("{}; {}", part(O, 1, 0), draw(O, OTHER, 1))),
-        ("refund_draw_amount_positive", format!("{}; {}", part(O, 1, 0), draw(O, O, 0))),
+        ("capture_draw_pkey", format!("{}; {}; {}", part(O, 1, 0), draw(O, O, 1), draw(O, O, 1))),
+        ("capture_draw_refund_fkey", draw(O, O, 1)),
         (
-            "refund_draw_returned_to_known",
-            format!("{}; {}; update refund_draw set returned_to = 'bank'", part(O, 1, 0), draw(O, O, 1)),
+            "capture_draw_dispute_fkey",
+            format!("{}; {}", part(O, 1, 0), draw(O, O, 1).replace("false", "true")),
+        ),
+        ("capture_draw_capture_fkey", format!("{}; {}", part(O, 1, 0), draw(O, OTHER, 1))),
+        ("capture_draw_amount_positive", format!("{}; {}", part(O, 1, 0), draw(O, O, 0))),
+        (
+            "capture_draw_returned_to_known",
+            format!("{}; {}; update capture_draw set returned_to = 'bank'", part(O, 1, 0), draw(O, O, 1)),
+        ),
+        ("payment_disputed_not_negative", set("payment", "disputed_amount = -1")),
+        ("payment_split_disputed_not_negative", set("payment_split", "disputed_fee = -1")),
+        ("dispute_pkey", format!("{}; {}", dispute(P), dispute(P).replace("dp_1", "dp_2"))),
+        ("dispute_psp_reference_once", format!("{}; {}", dispute(P), dispute(P).replace(O, OTHER))),
+        ("dispute_payment_fkey", dispute(OTHER)),
+        ("dispute_psp_account_fkey", dispute(P).replace(A, OTHER)),
+        ("dispute_status_known", dispute(P).replace("evidence_due", "sued")),
+        ("dispute_funds_known", dispute(P).replace("taken", "gone")),
+        ("dispute_lost_was_decided", dispute(P).replace("taken", "lost")),
+        ("dispute_amount_positive", dispute(P).replace("100, 'EUR'", "0, 'EUR'")),
+        ("dispute_currency_iso", dispute(P).replace("EUR", "eur")),
+        ("dispute_fee_of_taken", dispute(P).replace("taken", "left")),
+        ("dispute_split_pkey", format!("{}; {}; {}", dispute(P), dispute_part(1, 0), dispute_part(1, 0))),
+        ("dispute_split_dispute_fkey", dispute_part(1, 0)),
+        ("dispute_split_amount_positive", format!("{}; {}", dispute(P), dispute_part(0, 0))),
+        ("dispute_split_fee_within_amount", format!("{}; {}", dispute(P), dispute_part(1, 2))),
+        (
+            "dispute_split_append_only",
+            format!("{}; {}; delete from dispute_split", dispute(P), dispute_part(1, 0)),
         ),
         ("operation_psp_reference_once", operation(OTHER, P, "succeeded", "null", "'pi_1'")),
         (
@@ -227,7 +251,18 @@ fn part(operation: &str, amount: i64, fee: i64) -> String {
 }
 
 fn draw(operation: &str, capture: &str, amount: i64) -> String {
-    format!("insert into refund_draw values ({M}, {operation}, 0, {capture}, {amount})")
+    format!("insert into capture_draw values ({M}, {operation}, 0, {capture}, {amount}, null, false)")
+}
+
+fn dispute(payment: &str) -> String {
+    format!(
+        "insert into dispute values ({M}, {O}, {payment}, {A}, 'dp_1', 'evidence_due', now(), 'fraudulent', 100, 'EUR',
+                                     now(), 'taken', 20, 0, now(), now())"
+    )
+}
+
+fn dispute_part(amount: i64, fee: i64) -> String {
+    format!("insert into dispute_split values ({M}, {O}, 0, {amount}, {fee})")
 }
 
 fn attempt(operation: &str, action: &str, outcome: &str, answered: &str, detail: &str) -> String {
@@ -286,7 +321,9 @@ async fn no_rule_of_payments_and_the_inbox_is_without_its_test(pool: PgPool) {
         "payment_split",
         "operation",
         "operation_split",
-        "refund_draw",
+        "capture_draw",
+        "dispute",
+        "dispute_split",
         "review_act",
         "attempt",
         "idempotency_key",

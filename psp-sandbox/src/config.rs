@@ -47,6 +47,8 @@ pub struct Behaviour {
     pub idempotency_ttl_seconds: u32,
     /// What the PSP keeps of a charge.
     pub fees: Fees,
+    /// What the PSP charges for disputes.
+    pub disputes: Disputes,
     /// How long the PSP keeps a charge's money before it may be paid out.
     pub settlement_days: u16,
     /// How many events are kept; the oldest go first.
@@ -64,6 +66,7 @@ impl Default for Behaviour {
             search_lag_ms: 1000,
             idempotency_ttl_seconds: 86_400,
             fees: Fees::default(),
+            disputes: Disputes::default(),
             settlement_days: 2,
             events_kept: 1_000_000,
             most_accounts: 10_000,
@@ -152,6 +155,24 @@ impl Fees {
     /// The fee on a charge, in minor units of its currency.
     pub fn on(&self, currency: Currency, amount: i64) -> i64 {
         self.currencies.get(&currency).unwrap_or(&self.default).on(amount)
+    }
+}
+
+/// What the PSP charges for each dispute, and how long the merchant has to answer one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Disputes {
+    /// Minor units, taken with the money.
+    pub fee_minor: i64,
+    /// Whether that comes back with what is won.
+    pub fee_returned: bool,
+    /// How long the merchant has.
+    pub answer_days: u16,
+}
+
+impl Default for Disputes {
+    fn default() -> Self {
+        Self { fee_minor: 2000, fee_returned: false, answer_days: 7 }
     }
 }
 

@@ -276,6 +276,7 @@ impl Core {
         Surroundings {
             now_ms: self.now_ms(),
             fees: &behaviour.fees,
+            disputes: &behaviour.disputes,
             settlement_ms: i64::from(behaviour.settlement_days) * 86_400_000,
             endpoints,
             request: None,

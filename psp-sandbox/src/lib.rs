@@ -32,6 +32,8 @@
 //! | `GET payouts/{id}/settlement.csv`, `GET settlement.csv` | the itemised payout reconciliation report of one payout or of all; `?payment_metadata=a,b`, `?refund_metadata=a`, `?include_payout=true`, `?account=acct_…` |
 //! | `POST discrepancies`, `GET discrepancies`, `DELETE discrepancies` | plants differences in the reports ([`settlement::Discrepancy`]): `{"change":{"kind":"drop_line"},"match":{"line":3}}`, `duplicate_line`, `change_amount`, `change_currency`, `unknown_line` |
 //! | `POST refunds/{id}/fail` | a refund that seemed done comes back |
+//! | `POST disputes` | the buyer's bank asks for the money back: `{"payment_intent":"pi_…"}`, optionally `"amount"`, `"reason"`, `"inquiry":true` |
+//! | `POST disputes/{id}/decide` | what becomes of it: `{"status":"needs_response"}` (an inquiry becomes a chargeback), `"won"`, `"lost"`, `"warning_closed"` |
 //! | `GET effects?after=n&limit=m` | the log of effects, paged by `seq` |
 //! | `GET effects/summary` | count and sum per kind and currency, and every `payonce_operation` charged more than once |
 //! | `POST clock` | `{"advance_seconds":n}`: moves the sandbox's clock, as far as keys, search and objects go |
@@ -57,6 +59,6 @@ pub mod webhook;
 mod wire;
 mod world;
 
-pub use config::{Behaviour, Delivery, Fee, Fees, Outage, OutageMode, SandboxConfig, Span};
+pub use config::{Behaviour, Delivery, Disputes, Fee, Fees, Outage, OutageMode, SandboxConfig, Span};
 pub use sandbox::{Sandbox, StartError};
 pub use store::{Effect, EffectKind, StoreError};

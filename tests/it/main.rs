@@ -9,6 +9,7 @@ mod api;
 mod architecture;
 mod crashes;
 mod demo;
+mod disputes;
 mod embedded;
 mod failpoints;
 mod forgetful;

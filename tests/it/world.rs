@@ -144,6 +144,21 @@ impl World {
         (folder, files)
     }
 
+    /// A bank disputes the payment that was made last, and the service hears of it; answers the PSP's name of the dispute.
+    pub async fn disputed(&self, more: &Value) -> String {
+        let mut request = json!({"payment_intent": self.intents().await.pop().expect("a payment")});
+        request.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        let made = self.stage.control.post("disputes", &request).await.expect("a dispute");
+        self.heard().await;
+        made["id"].as_str().expect("text").to_owned()
+    }
+
+    /// Waits until every webhook is delivered and applied.
+    pub async fn heard(&self) {
+        self.stage.control.webhooks_delivered().await.expect("all of them");
+        self.quiet().await;
+    }
+
     /// Waits until no operation and no webhook is unfinished.
     pub async fn quiet(&self) {
         let mut database = self.database().await;
@@ -181,7 +196,7 @@ impl World {
             let sum: i64 = balance.accounts.iter().map(|account| account.balance).sum();
             assert_eq!((balance.difference, sum), (0, 0), "{balance:?}");
         }
-        let kept = "select coalesce(sum(captured_amount - refunded_amount), 0)::bigint from payment";
+        let kept = "select coalesce(sum(captured_amount - refunded_amount - disputed_amount), 0)::bigint from payment";
         assert_eq!(self.count(kept).await, self.kept().await);
         block_in_place(|| self.stage.audit()).unwrap_or_else(|error| panic!("{}", error.chain()));
     }

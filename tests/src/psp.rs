@@ -189,8 +189,8 @@ impl Effect {
     /// What it took of a buyer, in minor units: less than nothing where it gave back.
     pub fn taken(&self) -> i64 {
         match self.kind.as_str() {
-            "charge" | "capture" | "refund_failure" => self.amount,
-            "refund" => -self.amount,
+            "charge" | "capture" | "refund_failure" | "dispute_reversal" => self.amount,
+            "refund" | "dispute" => -self.amount,
             _ => 0,
         }
     }

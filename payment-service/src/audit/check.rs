@@ -26,6 +26,7 @@ pub enum Check {
     OperationAgrees,
     CapturePosted,
     RefundPosted,
+    DisputePosted,
     PostedOnce,
     SettlementMoved,
     WebhookAgrees,
@@ -68,7 +69,7 @@ enum Scope {
 
 impl Check {
     /// All of them.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 47] = [
         Self::OneLivePayment,
         Self::ChargedOnce,
         Self::AskedOnce,
@@ -90,6 +91,7 @@ impl Check {
         Self::OperationAgrees,
         Self::CapturePosted,
         Self::RefundPosted,
+        Self::DisputePosted,
         Self::PostedOnce,
         Self::SettlementMoved,
         Self::WebhookAgrees,
@@ -150,7 +152,11 @@ impl Check {
             Self::Floors => "I5",
             Self::Bounds | Self::Splits | Self::Sums => "I6",
             Self::Versions | Self::Path | Self::OperationAgrees => "I7",
-            Self::CapturePosted | Self::RefundPosted | Self::PostedOnce | Self::SettlementMoved => "I8",
+            Self::CapturePosted
+            | Self::RefundPosted
+            | Self::DisputePosted
+            | Self::PostedOnce
+            | Self::SettlementMoved => "I8",
             Self::WebhookAgrees | Self::WebhookOnce => "I9",
             Self::PublishedInOrder | Self::EventIdOnce | Self::OutboxAge => "I10",
             Self::AcknowledgedSurvives => "I11",
@@ -186,6 +192,7 @@ impl Check {
             Self::Floors => "wallet accounts",
             Self::CapturePosted => "captures",
             Self::RefundPosted => "refunds",
+            Self::DisputePosted => "disputes",
             Self::PostedOnce => "postings",
             Self::SettlementMoved | Self::Bookings => "settlement bookings",
             Self::WebhookAgrees => "applied webhooks",
@@ -236,6 +243,9 @@ impl Check {
             Self::OperationAgrees => "An operation and its payment tell the same story.",
             Self::CapturePosted => {
                 "A capture that succeeded is in the ledger exactly as it falls on the splits, and no other is."
+            }
+            Self::DisputePosted => {
+                "What a dispute took, lost and got back is booked, to the cent, and counted on its payment."
             }
             Self::RefundPosted => "A refund holds what it takes, and its end posts exactly what it came to.",
             Self::PostedOnce => "A source has at most one posting of a kind.",

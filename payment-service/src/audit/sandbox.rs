@@ -77,6 +77,8 @@ enum Kind {
     Capture,
     Refund,
     RefundFailure,
+    Dispute,
+    DisputeReversal,
     Cancel,
     Payout,
     #[serde(other)]
@@ -151,8 +153,8 @@ impl Log {
         }
         self.last_seq = effect.seq;
         let sign = match effect.kind {
-            Kind::Charge | Kind::Capture | Kind::RefundFailure => 1,
-            Kind::Refund => -1,
+            Kind::Charge | Kind::Capture | Kind::RefundFailure | Kind::DisputeReversal => 1,
+            Kind::Refund | Kind::Dispute => -1,
             Kind::Authorization => 0,
             Kind::Cancel | Kind::Payout => return Ok(()),
             Kind::Unknown => return Err(SandboxError::Kind(effect.seq)),
@@ -354,6 +356,17 @@ async fn compare_one(
              join ledger_transaction t on t.merchant_id = $1 and t.transaction_id = e.transaction_id
              where a.merchant_id = $1 and a.code like 'psp\_receivable/%' and t.source_type = 'operation'
              group by t.source_id
+         ), disputed as (
+             -- what banks took of a payment and gave back, without the PSP's fee
+             select o.operation_id as source_id, sum(e.amount)::bigint as amount
+             from ledger_transaction t
+             join ledger_entry e on e.merchant_id = $1 and e.transaction_id = t.transaction_id
+             join ledger_account a on a.merchant_id = $1 and a.account_id = e.account_id
+             join dispute d on d.merchant_id = $1 and d.dispute_id = t.source_id
+             join operation o on o.merchant_id = $1 and o.payment_id = d.payment_id and o.kind = 'authorize'
+             where t.merchant_id = $1 and t.source_type = 'dispute'
+               and (a.code like 'psp\_receivable/%' or a.code = 'psp_fees')
+             group by o.operation_id
          ), excepted as (
              select distinct operation_id from recon_break
              where merchant_id = $1 and state = 'open' and operation_id is not null
@@ -366,10 +379,11 @@ async fn compare_one(
          )
          select o.named_id as "operation_id!: OperationId", o.currency,
                 bool_or(o.status in ('created', 'sending', 'requires_action', 'unknown', 'needs_review')) as "open!",
-                bool_or(x.operation_id is not null) as "has_break!", coalesce(sum(b.amount), 0)::bigint as "booked!"
+                bool_or(x.operation_id is not null) as "has_break!", (coalesce(sum(b.amount), 0) + coalesce(sum(d.amount), 0))::bigint as "booked!"
          from named o
          join psp_account a on a.merchant_id = $1 and a.psp_account_id = o.psp_account_id
          left join booked b on b.source_id = o.operation_id
+         left join disputed d on d.source_id = o.operation_id
          left join excepted x on x.operation_id = o.operation_id
          where case when $2 then a.mode = 'test' else o.psp_account_id = any($3) end
          group by o.named_id, o.currency"#,

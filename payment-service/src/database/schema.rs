@@ -10,8 +10,15 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor, PgConnection, Postgres};
 use super::{DatabaseError, role};
 
 /// Rows of these never change: the ledger, and the evidence of what was sent to a PSP.
-pub(crate) const APPEND_ONLY: &[&str] =
-    &["attempt", "ledger_account", "ledger_entry", "ledger_transaction", "operation_split", "review_act"];
+pub(crate) const APPEND_ONLY: &[&str] = &[
+    "attempt",
+    "dispute_split",
+    "ledger_account",
+    "ledger_entry",
+    "ledger_transaction",
+    "operation_split",
+    "review_act",
+];
 
 /// Rows of these never change, and go again only with a settlement file whose reading broke off, which a trigger holds.
 const WRITTEN_ONCE: &[&str] = &["settlement_line"];

@@ -6,6 +6,7 @@ mod answer;
 pub mod auth;
 pub mod card_number;
 mod connection;
+mod disputes;
 pub mod error;
 pub mod extract;
 mod finance;
@@ -82,6 +83,8 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(operations::refund, operations::refunds))
         .routes(routes!(operations::list))
         .routes(routes!(operations::get))
+        .routes(routes!(disputes::list))
+        .routes(routes!(disputes::get))
         .routes(routes!(reviews::list))
         .routes(routes!(reviews::get))
         .routes(routes!(reviews::ask))

@@ -7,7 +7,6 @@
 mod claim;
 mod claim_repo;
 mod decide;
-mod draw_repo;
 mod follow;
 mod kind;
 mod record;
@@ -61,6 +60,16 @@ pub enum Error {
     /// A payment that was there and is not.
     #[error("payment {0} is gone")]
     PaymentLost(PaymentId),
+}
+
+impl From<crate::draw::Error> for Error {
+    fn from(error: crate::draw::Error) -> Self {
+        match error {
+            crate::draw::Error::Database(error) => Self::Database(error),
+            crate::draw::Error::Ledger(error) => Self::Ledger(error),
+            crate::draw::Error::Posting(error) => Self::Posting(error),
+        }
+    }
 }
 
 impl Error {

@@ -1,17 +1,15 @@
 //! Recording: the one way in which an operation changes after its claim.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 use money::{MerchantId, OperationId, PaymentId};
 use reconciliation::break_::{self, BreakKind, NewBreak};
 use sqlx::{PgPool, PgTransaction};
 
-use ledger::posting::Posting;
-use wallet::wallet::Purses;
-
-use super::decide::{Books, Change, Decision, GiveBack, Known, decide};
+use super::decide::{Books, Change, Decision, Known, decide};
 use super::record_repo as repo;
-use super::{Error, OperationKind, OperationStatus, draw_repo};
+use super::{Error, OperationKind, OperationStatus};
+use crate::draw;
 use crate::failpoint::Failpoint;
 use crate::psp::{Attempt, Outcome};
 
@@ -247,57 +245,13 @@ async fn post(
         let Decision::Change(change) = decision else { continue };
         match change.books.take() {
             Some(Books::Ready(posting)) => postings.push(posting),
-            Some(Books::GiveBack(give_back)) => returns.push((known.operation_id, give_back)),
+            Some(Books::GiveBack(give_back)) => returns.push((known.operation_id.as_uuid(), give_back)),
             None => {}
         }
     }
     if !returns.is_empty() {
-        postings.extend(give_back(tx, merchant, returns, &postings).await?);
+        postings.extend(draw::give_back_in_tx(tx, merchant, returns, &postings).await?);
     }
     ledger::posting::post_in_tx(tx, merchant, &postings).await?;
     Ok(())
-}
-
-/// The postings of refunds that did not reach their buyers. What was taken of a capture that is not settled yet goes back
-/// there; everything else to the seller, debt first.
-async fn give_back(
-    tx: &mut PgTransaction<'_>,
-    merchant: MerchantId,
-    returns: Vec<(OperationId, GiveBack)>,
-    others: &[Posting],
-) -> Result<Vec<Posting>, Error> {
-    let sellers: BTreeSet<_> = returns
-        .iter()
-        .flat_map(|(_, give_back)| &give_back.parts)
-        .map(|(_, seller, amount)| (seller.clone(), amount.currency))
-        .collect();
-    let sellers: Vec<_> = sellers.into_iter().collect();
-    // everything that this transaction posts to is locked here, in one go
-    let others: BTreeSet<_> = others
-        .iter()
-        .flat_map(Posting::accounts)
-        .map(|(account, currency)| (account.clone(), currency))
-        .chain(returns.iter().flat_map(|(_, give_back)| give_back.posting.accounts()))
-        .collect();
-    let others: Vec<_> = others.into_iter().collect();
-    let mut purses: Purses = wallet::wallet::lock_in_tx(tx, merchant, &sellers, &others).await?;
-    let refunds: Vec<OperationId> = returns.iter().map(|(refund, _)| *refund).collect();
-    let unsettled = draw_repo::take_back(tx, merchant, &refunds).await?;
-    let mut postings = Vec::with_capacity(returns.len());
-    for (refund, GiveBack { mut posting, parts }) in returns {
-        for (split_no, seller, amount) in parts {
-            let pending = unsettled.get(&(refund, split_no)).copied().unwrap_or_default().min(amount.minor);
-            let part = |minor| money::Money::new(minor, amount.currency);
-            posting = posting.credit(ledger::account::Account::SellerPending(seller.clone()), part(pending));
-            let purse = purses.entry((seller.clone(), amount.currency)).or_default();
-            posting = wallet::wallet::give(posting, &seller, part(amount.minor - pending), purse);
-        }
-        match posting.build() {
-            Ok(posting) => postings.push(posting),
-            // all of it was the platform's, and nothing had been held
-            Err(ledger::posting::PostingError::Empty) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(postings)
 }

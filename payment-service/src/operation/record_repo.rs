@@ -42,7 +42,7 @@ pub(super) async fn lock_and_read(
                 o.amount as operation_amount, o.last_capture, o.created_at as operation_created_at,
                 o.takeovers, o.psp_reference, t.payment_id as "payment_id: PaymentId", p.order_id, p.ordinal, p.status, p.amount,
                 p.currency, p.capture_method, p.payment_method, p.psp_account_id as "psp_account_id: PspAccountId",
-                p.authorized_amount, p.captured_amount, p.refund_reserved_amount, p.refunded_amount,
+                p.authorized_amount, p.captured_amount, p.refund_reserved_amount, p.refunded_amount, p.disputed_amount,
                 p.metadata as "metadata: Json<BTreeMap<String, String>>",
                 p.failure_code, p.failure_message, p.decline_code, p.next_action_url, p.version,
                 p.created_at, p.updated_at, k.response_status as "response_status?", k.response_body as "response_body?",
@@ -94,6 +94,7 @@ pub(super) async fn lock_and_read(
             captured_amount: row.captured_amount,
             refund_reserved_amount: row.refund_reserved_amount,
             refunded_amount: row.refunded_amount,
+            disputed_amount: row.disputed_amount,
             splits: splits.iter().map(SplitView::from).collect(),
             metadata: row.metadata.0,
             failure: row.failure_code.map(|code| Failure {

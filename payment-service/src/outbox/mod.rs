@@ -9,6 +9,7 @@ mod repo;
 use money::{EventId, OperationId};
 use serde_json::json;
 
+use crate::dispute::DisputeView;
 use crate::operation::OperationView;
 use crate::payment::{NewPayment, PaymentView};
 
@@ -81,4 +82,25 @@ pub fn of_operation(
         data.insert("operation".to_owned(), json!(operation));
     }
     event
+}
+
+/// The event of a dispute.
+pub fn of_dispute(kind: &'static str, payment: &PaymentView, dispute: &DisputeView) -> NewEvent {
+    NewEvent {
+        event_id: EventId::new(),
+        kind,
+        data: json!({
+            "payment_id": payment.payment_id,
+            "order_id": payment.order_id,
+            "ordinal": payment.ordinal,
+            "status": payment.status,
+            "amount": payment.amount,
+            "currency": payment.currency,
+            "captured_amount": payment.captured_amount,
+            "refund_reserved_amount": payment.refund_reserved_amount,
+            "refunded_amount": payment.refunded_amount,
+            "disputed_amount": payment.disputed_amount,
+            "dispute": dispute,
+        }),
+    }
 }

@@ -40,6 +40,7 @@ struct Row {
     captured_amount: i64,
     refund_reserved_amount: i64,
     refunded_amount: i64,
+    disputed_amount: i64,
     metadata: Json<BTreeMap<String, String>>,
     failure_code: Option<String>,
     failure_message: Option<String>,
@@ -75,6 +76,7 @@ impl Row {
             captured_amount: self.captured_amount,
             refund_reserved_amount: self.refund_reserved_amount,
             refunded_amount: self.refunded_amount,
+            disputed_amount: self.disputed_amount,
             splits: splits
                 .map(|((seller, amount), platform_fee)| SplitView { seller, amount, platform_fee })
                 .collect(),
@@ -100,7 +102,7 @@ pub(super) async fn get(
         Row,
         r#"select p.payment_id as "payment_id: PaymentId", p.order_id, p.ordinal, p.status, p.amount, p.currency,
                 p.capture_method, p.payment_method, p.psp_account_id as "psp_account_id: PspAccountId",
-                p.authorized_amount, p.captured_amount, p.refund_reserved_amount, p.refunded_amount, p.metadata as "metadata: Json<BTreeMap<String, String>>",
+                p.authorized_amount, p.captured_amount, p.refund_reserved_amount, p.refunded_amount, p.disputed_amount, p.metadata as "metadata: Json<BTreeMap<String, String>>",
                 p.failure_code, p.failure_message, p.decline_code, p.next_action_url, p.created_at, p.updated_at,
                 s.sellers as "sellers!", s.amounts as "amounts!", s.fees as "fees!"
          from payment p
@@ -127,7 +129,7 @@ pub(super) async fn list(
         Row,
         r#"select p.payment_id as "payment_id: PaymentId", p.order_id, p.ordinal, p.status, p.amount, p.currency,
                 p.capture_method, p.payment_method, p.psp_account_id as "psp_account_id: PspAccountId",
-                p.authorized_amount, p.captured_amount, p.refund_reserved_amount, p.refunded_amount, p.metadata as "metadata: Json<BTreeMap<String, String>>",
+                p.authorized_amount, p.captured_amount, p.refund_reserved_amount, p.refunded_amount, p.disputed_amount, p.metadata as "metadata: Json<BTreeMap<String, String>>",
                 p.failure_code, p.failure_message, p.decline_code, p.next_action_url, p.created_at, p.updated_at,
                 s.sellers as "sellers!", s.amounts as "amounts!", s.fees as "fees!"
          from payment p

@@ -39,6 +39,8 @@ pub struct PaymentView {
     pub refund_reserved_amount: i64,
     /// What has been given back.
     pub refunded_amount: i64,
+    /// What the buyer's bank has taken back, and not returned.
+    pub disputed_amount: i64,
     /// Whose money it is.
     pub splits: Vec<SplitView>,
     /// The merchant's own notes.

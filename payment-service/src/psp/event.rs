@@ -1,6 +1,7 @@
 use time::OffsetDateTime;
 
-use super::{Evidence, RefundEvidence};
+use super::{Evidence, PspReference, RefundEvidence};
+use crate::dispute::Word;
 
 /// What a verified webhook says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +26,19 @@ pub enum Subject {
     Payment(Box<Evidence>),
     /// A refund, likewise.
     Refund(Box<RefundEvidence>),
+    /// What a buyer's bank asks back, as it stood when the event was made.
+    Dispute(Box<DisputeEvidence>),
     /// Something that we do not use yet.
     Other,
+}
+
+/// What an event says of a dispute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DisputeEvidence {
+    /// The PSP's object of the payment, where it is named.
+    pub payment: Option<PspReference>,
+    /// What it says.
+    pub word: Word,
 }
 
 /// A body that is no event.

@@ -11,6 +11,7 @@ use reconciliation::evidence::{self, Evidence};
 use reconciliation::matching::Effect;
 use sqlx::PgPool;
 
+use crate::dispute::{self, DisputeEvent, Recorded, Word};
 use crate::engine::{Engine, PayError};
 use crate::operation::{self, By, Finding, Recording, Standing};
 use crate::psp::{Aim, Decline, Expected, Outcome, PspReference, Success, decline};
@@ -32,6 +33,9 @@ pub enum Error {
     /// What the line proves could not be recorded.
     #[error("what a settlement line proves could not be recorded")]
     Record(#[from] PayError),
+    /// What the line proves of a dispute could not be recorded.
+    #[error("what a settlement line proves of a dispute could not be recorded")]
+    Dispute(#[from] dispute::Error),
     /// The lines could not be settled.
     #[error("the lines could not be settled")]
     Settle(#[from] reconciliation::run::Error),
@@ -100,6 +104,9 @@ async fn apply(
     line: &Evidence,
     expected: Option<&Expected>,
 ) -> Result<Result<(), String>, Error> {
+    if matches!(line.effect, Effect::Chargeback | Effect::ChargebackReversal) {
+        return disputed(pool, merchant, line).await;
+    }
     let Some(expected) = expected else { return Ok(Err("its operation is at another account".to_owned())) };
     if expected.amount != line.amount {
         return Ok(Err(difference(expected.amount, line.amount)));
@@ -151,6 +158,33 @@ async fn apply(
                 _ => Err("its operation cannot become what the line says".to_owned()),
             }
         }
+    })
+}
+
+/// Records what the line says of a dispute, or says why that cannot be.
+async fn disputed(pool: &PgPool, merchant: MerchantId, line: &Evidence) -> Result<Result<(), String>, Error> {
+    let Some(psp_reference) = line.psp_reference.clone() else {
+        return Ok(Err("it does not name the PSP's object".to_owned()));
+    };
+    let is_returned = line.effect == Effect::ChargebackReversal;
+    let word = Word {
+        psp_reference,
+        event: if is_returned { DisputeEvent::Won } else { DisputeEvent::EvidenceWanted },
+        at: line.occurred_at,
+        amount: line.amount,
+        reason: None,
+        evidence_due_at: None,
+        taken: 1,
+        returned: u32::from(is_returned),
+        // the line's own, and booked with it
+        fee: 0,
+        returned_fee: 0,
+    };
+    Ok(match dispute::record_of(pool, merchant, line.payment_id, &word).await? {
+        Recorded::Now(..) | Recorded::Stale => Ok(()),
+        Recorded::TooEarly => Err("nothing of its payment was captured".to_owned()),
+        Recorded::NotOurs => Err("it is of no payment of ours".to_owned()),
+        Recorded::Refused(why) => Err(why),
     })
 }
 

@@ -6,16 +6,18 @@ mod repo;
 
 use arrival::Arrival;
 use futures::future::join_all;
-use money::{MerchantId, OperationId};
+use money::{MerchantId, OperationId, PspAccountId};
 use sqlx::PgPool;
 use time::OffsetDateTime;
 
+use crate::dispute::{self, Recorded};
 use crate::engine::Engine;
 use crate::failpoint::Failpoint;
 use crate::merchant::PspAccount;
 use crate::operation::{self, By, Effect, Finding, Named, Recording};
 use crate::psp::{
-    self, Event, Evidence, Expected, Judgement, Outcome, Psp, PspReference, RefundEvidence, Subject, Why,
+    self, DisputeEvidence, Event, Evidence, Expected, Judgement, Outcome, Psp, PspReference, RefundEvidence,
+    Subject, Why,
 };
 
 /// How many events are taken from a merchant's inbox at once.
@@ -37,6 +39,8 @@ pub enum ReceiveError {
 enum Verdict {
     /// It changed what we know of an operation, which became this.
     Applied(OperationId, &'static str, Option<&'static str>),
+    /// It changed a dispute.
+    Disputed(String),
     /// It changed nothing.
     Stale(Option<&'static str>),
     /// It is of a type that is not used.
@@ -136,15 +140,16 @@ pub async fn apply_due(pool: &PgPool, engine: &Engine, merchant: MerchantId) -> 
     if !due.is_empty() {
         Failpoint::WebhookTaken.pass().await?;
     }
-    let claims: Vec<Result<Claim, Verdict>> = due.iter().map(claim).collect();
+    let claims: Vec<Result<Claim, Said>> = due.iter().map(claim).collect();
     let claimed = due.iter().zip(&claims).filter_map(|(row, claim)| Some(claim.as_ref().ok()?.named(row)));
     let named: Vec<Named> = claimed.collect();
     let mut concerned = operation::concerned(pool, merchant, &named).await?.into_iter();
     let claims =
         claims.into_iter().map(|claim| claim.map(|claim| (claim, concerned.next().unwrap_or_default())));
-    let verdicts = claims.map(async |claim| match claim {
+    let verdicts = due.iter().zip(claims).map(async |(row, claim)| match claim {
         Ok((claim, concerned)) => apply(pool, engine, merchant, &claim, &concerned).await,
-        Err(verdict) => verdict,
+        Err(Said::Dispute(evidence)) => disputed(pool, merchant, row.psp_account_id, &evidence).await,
+        Err(Said::Nothing(verdict)) => verdict,
     });
     let verdicts = join_all(verdicts).await;
     for (row, verdict) in due.iter().zip(&verdicts) {
@@ -166,7 +171,7 @@ impl Verdict {
             Self::Ignored | Self::Parked | Self::Foreign => 0,
             Self::Stale(_) => 1,
             Self::Quarantined(_) => 2,
-            Self::Applied(..) => 3,
+            Self::Applied(..) | Self::Disputed(_) => 3,
             // it has to be looked at again, whatever else it did
             Self::Failed(_) => 4,
         }
@@ -178,16 +183,31 @@ impl Verdict {
     }
 }
 
-/// What an event says; or what to do with one that says nothing about any operation.
-fn claim(row: &repo::Row) -> Result<Claim, Verdict> {
+/// What an event says that is about no operation.
+enum Said {
+    /// It tells of a dispute.
+    Dispute(Box<DisputeEvidence>),
+    /// Nothing: this is what to do with it.
+    Nothing(Verdict),
+}
+
+impl From<Verdict> for Said {
+    fn from(verdict: Verdict) -> Self {
+        Self::Nothing(verdict)
+    }
+}
+
+/// What an event says of an operation; or what else it says.
+fn claim(row: &repo::Row) -> Result<Claim, Said> {
     let event = read(row).map_err(Verdict::Quarantined)?;
     if event.livemode != (row.mode == "live") {
-        return Err(Verdict::Quarantined("it is of the other mode".to_owned()));
+        return Err(Verdict::Quarantined("it is of the other mode".to_owned()).into());
     }
     match event.subject {
         Subject::Payment(evidence) => Ok(Claim::Payment(evidence)),
         Subject::Refund(evidence) => Ok(Claim::Refund(evidence)),
-        Subject::Other => Err(Verdict::Ignored),
+        Subject::Dispute(evidence) => Err(Said::Dispute(evidence)),
+        Subject::Other => Err(Verdict::Ignored.into()),
     }
 }
 
@@ -239,6 +259,27 @@ async fn apply_to(
     }
 }
 
+/// Records what an event says of a dispute.
+async fn disputed(
+    pool: &PgPool,
+    merchant: MerchantId,
+    account: PspAccountId,
+    evidence: &DisputeEvidence,
+) -> Verdict {
+    let Some(payment) = &evidence.payment else {
+        return Verdict::Quarantined("it names no payment".to_owned());
+    };
+    match dispute::record(pool, merchant, account, payment.as_str(), &evidence.word).await {
+        Ok(Recorded::Now(status, _)) => Verdict::Disputed(format!("the dispute is now {}", status.as_str())),
+        Ok(Recorded::Stale) => Verdict::Stale(None),
+        // its payment's outcome may not be known yet
+        Ok(Recorded::TooEarly) => Verdict::Parked,
+        Ok(Recorded::NotOurs) => Verdict::Foreign,
+        Ok(Recorded::Refused(why)) => Verdict::Quarantined(why),
+        Err(error) => Verdict::failed(&error),
+    }
+}
+
 fn read(row: &repo::Row) -> Result<Event, String> {
     let psp: Psp = row.psp.parse().map_err(|_| format!("unknown PSP {}", row.psp))?;
     psp::parse_event(psp, row.payload.to_string().as_bytes()).map_err(|error| error.to_string())
@@ -276,6 +317,7 @@ fn subject_of(event: &Event) -> (Option<&str>, Option<OperationId>) {
     match &event.subject {
         Subject::Payment(evidence) => (Some(evidence.reference.as_str()), evidence.operation_id),
         Subject::Refund(evidence) => (Some(evidence.reference.as_str()), evidence.operation_id),
+        Subject::Dispute(evidence) => (Some(evidence.word.psp_reference.as_str()), None),
         Subject::Other => (None, None),
     }
 }

@@ -174,6 +174,7 @@ fn next(tries: i32, verdict: &Verdict) -> Next<'_> {
     };
     match verdict {
         Verdict::Applied(_, _, detail) => done("applied", *detail),
+        Verdict::Disputed(detail) => done("applied", Some(detail)),
         Verdict::Stale(detail) => done("stale", *detail),
         Verdict::Ignored => done("ignored", None),
         Verdict::Quarantined(detail) => done("quarantined", Some(detail)),

@@ -33,7 +33,10 @@ async fn a_shop_that_is_right_passes_every_check_and_none_of_them_by_looking_at_
     assert_eq!(looked(Check::AskedOnce), 12, "an order has two");
     assert_eq!(looked(Check::CapturePosted), 6);
     assert_eq!(looked(Check::RefundPosted), 4);
-    assert_eq!(looked(Check::ZeroSum), 15, "six captures, a booking, four reserves and what became of them");
+    assert_eq!(looked(Check::DisputePosted), 3);
+    let transactions =
+        "six captures, a booking, four reserves and what became of them, and the steps of three disputes";
+    assert_eq!(looked(Check::ZeroSum), 15 + 9, "{transactions}");
     assert_eq!(looked(Check::WebhookAgrees), 2);
     assert_eq!(looked(Check::Lines), 6);
     let lines = &report.of(Check::Lines).unwrap().figures;

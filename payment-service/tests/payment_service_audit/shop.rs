@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use money::{Currency, MerchantId, Money, OperationId, PaymentId, PspAccountId};
+use payment_service::dispute::{self, DisputeEvent, Recorded, Word};
 use payment_service::idempotency::{Fingerprint, IdempotencyKey};
 use payment_service::operation::{
     By, Claim, Claimed, Effect, Finding, Follow, Followed, OperationStatus, Recording, Want, claim_in_tx,
@@ -37,6 +38,8 @@ const OWNER: By = By::Owner { fence: 1 };
 /// | o-9 | held, captured in part, given back in part, and more of it under way |
 /// | o-10 | held, and let go |
 /// | o-11 | charged; a refund of it came back, and another failed |
+///
+/// A bank disputes a part of o-2; it took o-3 for good, and gave back what it had taken of o-11.
 pub struct Shop {
     pub pool: PgPool,
     pub merchant: MerchantId,
@@ -115,6 +118,28 @@ impl Shop {
         self.record(came_back, By::Evidence, refund_failed("re_11")).await;
         let failed = self.follow("o-11", refund(100)).await;
         self.record(failed, OWNER, refund_failed("re_12")).await;
+
+        self.dispute("pi_2", DisputeEvent::EvidenceWanted, 400, 0).await;
+        self.dispute("pi_3", DisputeEvent::Lost, 1000, 0).await;
+        self.dispute("pi_21", DisputeEvent::Won, 200, 1).await;
+    }
+
+    async fn dispute(&self, payment: &str, event: DisputeEvent, minor: i64, returned: u32) {
+        let word = Word {
+            psp_reference: payment.replace("pi_", "dp_"),
+            event,
+            at: OffsetDateTime::now_utc(),
+            amount: Money::new(minor, Currency::EUR),
+            reason: Some("fraudulent".to_owned()),
+            evidence_due_at: None,
+            taken: 1,
+            returned,
+            fee: 15,
+            returned_fee: 0,
+        };
+        let recorded =
+            dispute::record(&self.pool, self.merchant, self.account, payment, &word).await.unwrap();
+        assert!(matches!(recorded, Recorded::Now(..)), "{recorded:?}");
     }
 
     async fn follow(&self, order: &str, want: Want) -> OperationId {

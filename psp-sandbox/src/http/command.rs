@@ -7,7 +7,7 @@ use crate::model::id::Kind;
 use crate::model::{CancellationReason, CaptureMethod, RefundReason};
 use crate::wire::{ApiError, Form};
 use crate::world::{
-    Cancel, Capture, Confirm, NewIntent, NewRefund, RefundTarget, Tx, Update, needs_return_url,
+    Cancel, Capture, Confirm, DisputeAnswer, NewIntent, NewRefund, RefundTarget, Tx, Update, needs_return_url,
 };
 
 use super::Operation;
@@ -27,6 +27,10 @@ pub enum Command {
     Cancel(String, Cancel),
     /// Give money back.
     Refund(NewRefund),
+    /// Answer a dispute.
+    AnswerDispute(String, DisputeAnswer),
+    /// Give a dispute up.
+    CloseDispute(String),
 }
 
 /// Parameters that exist, are taken, and change nothing here.
@@ -67,6 +71,13 @@ impl Command {
                 Self::Cancel(id, Cancel { reason })
             }
             Operation::RefundsCreate => Self::Refund(new_refund(&mut form)?),
+            Operation::DisputesUpdate => {
+                let text = form.text("evidence[uncategorized_text]");
+                let submit = form.flag("submit")?.unwrap_or(true);
+                let metadata = form.metadata_changes()?;
+                Self::AnswerDispute(id, DisputeAnswer { text, submit, metadata })
+            }
+            Operation::DisputesClose => Self::CloseDispute(id),
             _ => return Err(ApiError::internal()),
         };
         form.finish()?;
@@ -93,6 +104,8 @@ impl Command {
             Self::Capture(id, capture) => tx.capture_intent(&id, &capture),
             Self::Cancel(id, cancel) => tx.cancel_intent(&id, &cancel),
             Self::Refund(new) => tx.create_refund(new),
+            Self::AnswerDispute(id, answer) => tx.answer_dispute(&id, &answer),
+            Self::CloseDispute(id) => tx.close_dispute(&id),
         }
     }
 }

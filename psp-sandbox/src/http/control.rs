@@ -23,12 +23,14 @@ use crate::config::{Behaviour, Outage, OutageMode};
 use crate::core::{Core, SharedWorld, locked};
 use crate::fault::Rule;
 use crate::model::currency::Currency;
-use crate::model::event::Snapshot;
+use crate::model::event::{Snapshot, Stored};
+use crate::model::id::Kind;
+use crate::model::{DisputeReason, DisputeStatus};
 use crate::settlement::Discrepancy;
 use crate::store::Line;
 use crate::webhook::Endpoint;
 use crate::wire::ApiError;
-use crate::world::Tx;
+use crate::world::{Decision, NewDispute, Tx};
 
 /// Why a control call was refused.
 pub struct Refused(pub StatusCode, pub String);
@@ -78,6 +80,8 @@ pub fn routes() -> Router<Arc<Core>> {
         .route("/settlement.csv", get(settlement::of_all))
         .route("/discrepancies", get(list_discrepancies).post(post_discrepancy).delete(delete_discrepancies))
         .route("/refunds/{id}/fail", post(fail_refund))
+        .route("/disputes", post(post_dispute))
+        .route("/disputes/{id}/decide", post(decide_dispute))
         .route("/effects", get(effects::page))
         .route("/effects/summary", get(effects::summary))
         .route("/clock", post(post_clock))
@@ -335,21 +339,62 @@ async fn delete_discrepancies(State(core): Shared) -> Answered {
 }
 
 async fn fail_refund(State(core): Shared, Path(id): Path<String>) -> Answered {
-    for shared in core.worlds() {
-        let (ours, renderer) = {
-            let world = locked(&shared);
-            let seq = world.nonce.seq(crate::model::id::Kind::Refund, &id);
-            (seq.is_some(), world.renderer(core.base_url()))
-        };
-        if !ours {
-            continue;
+    change_object(&core, Kind::Refund, &id, |tx| tx.fail_refund(&id))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DisputeRequest {
+    payment_intent: String,
+    amount: Option<i64>,
+    reason: Option<DisputeReason>,
+    #[serde(default)]
+    inquiry: bool,
+}
+
+async fn post_dispute(State(core): Shared, body: Bytes) -> Answered {
+    let DisputeRequest { payment_intent, amount, reason, inquiry } = parse(&body)?;
+    let reason = reason.unwrap_or(DisputeReason::Fraudulent);
+    let new = NewDispute { intent: payment_intent.clone(), amount, reason, inquiry };
+    change_object(&core, Kind::Intent, &payment_intent, |tx| tx.open_dispute(&new))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DisputeDecision {
+    status: DisputeStatus,
+}
+
+async fn decide_dispute(State(core): Shared, Path(id): Path<String>, body: Bytes) -> Answered {
+    let DisputeDecision { status } = parse(&body)?;
+    let decision = match status {
+        DisputeStatus::NeedsResponse => Decision::Escalate,
+        DisputeStatus::WarningClosed => Decision::Drop,
+        DisputeStatus::Won => Decision::Won,
+        DisputeStatus::Lost => Decision::Lost,
+        other => {
+            let message = format!("status: a bank does not decide {}", other.as_str());
+            return Err(Refused(StatusCode::BAD_REQUEST, message));
         }
-        let failed = change(&core, &shared, |tx| tx.fail_refund(&id))??;
-        let failed = locked(&shared).resolve(&failed);
-        let failed = failed.map_err(|error| Refused(StatusCode::INTERNAL_SERVER_ERROR, error))?;
-        return shown(&serde_json::from_slice::<Value>(&renderer.json(&failed)).ok());
-    }
-    Err(Refused::not_found(format_args!("refund {id}")))
+    };
+    change_object(&core, Kind::Dispute, &id, |tx| tx.decide_dispute(&id, decision))
+}
+
+/// Changes the object of that id, in whichever account it is, and shows what that gave.
+fn change_object(
+    core: &Arc<Core>,
+    kind: Kind,
+    id: &str,
+    act: impl FnOnce(&mut Tx<'_>) -> Result<Stored, ApiError>,
+) -> Answered {
+    let is_its = |shared: &&SharedWorld| locked(shared).nonce.seq(kind, id).is_some();
+    let worlds = core.worlds();
+    let shared = worlds.iter().find(is_its).ok_or_else(|| Refused::not_found(id))?;
+    let changed = change(core, shared, act)??;
+    let world = locked(shared);
+    let changed = world.resolve(&changed);
+    let changed = changed.map_err(|error| Refused(StatusCode::INTERNAL_SERVER_ERROR, error))?;
+    shown(&serde_json::from_slice::<Value>(&world.renderer(core.base_url()).json(&changed)).ok())
 }
 
 #[derive(Deserialize)]

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::core::Core;
 use crate::model::id::Kind;
-use crate::render::{BalanceTransactionView, ChargeView, IntentView, PayoutView, RefundView};
+use crate::render::{BalanceTransactionView, ChargeView, DisputeView, IntentView, PayoutView, RefundView};
 use crate::wire::ApiError;
 use crate::world::World;
 
@@ -58,6 +58,7 @@ fn object(core: &Core, world: &World, id: &str) -> Option<Value> {
         Kind::Intent => value(&IntentView::new(renderer, world.intent_at(seq)?)),
         Kind::Charge => value(&ChargeView(renderer, world.charge_at(seq)?)),
         Kind::Refund => value(&RefundView(renderer, world.refund_at(seq)?)),
+        Kind::Dispute => value(&DisputeView(renderer, world.dispute_at(seq)?)),
         Kind::Payout => value(&PayoutView(renderer, world.payout_at(seq)?)),
         Kind::BalanceTransaction => value(&BalanceTransactionView(renderer, world.transaction_at(seq)?)),
         Kind::PaymentMethod => {

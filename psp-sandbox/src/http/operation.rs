@@ -34,6 +34,10 @@ operations! {
     RefundsCreate = "refunds.create",
     RefundsRetrieve = "refunds.retrieve",
     RefundsList = "refunds.list",
+    DisputesUpdate = "disputes.update",
+    DisputesClose = "disputes.close",
+    DisputesRetrieve = "disputes.retrieve",
+    DisputesList = "disputes.list",
     ChargesRetrieve = "charges.retrieve",
     EventsRetrieve = "events.retrieve",
     EventsList = "events.list",
@@ -63,6 +67,10 @@ impl Operation {
             ("POST", "refunds", "", "") => Self::RefundsCreate,
             ("GET", "refunds", "", "") => Self::RefundsList,
             ("GET", "refunds", _, "") => Self::RefundsRetrieve,
+            ("GET", "disputes", "", "") => Self::DisputesList,
+            ("GET", "disputes", _, "") => Self::DisputesRetrieve,
+            ("POST", "disputes", id, "") if !id.is_empty() => Self::DisputesUpdate,
+            ("POST", "disputes", _, "close") => Self::DisputesClose,
             ("GET", "charges", id, "") if !id.is_empty() => Self::ChargesRetrieve,
             ("GET", "events", "", "") => Self::EventsList,
             ("GET", "events", _, "") => Self::EventsRetrieve,
@@ -86,6 +94,8 @@ impl Operation {
                 | Self::IntentsCapture
                 | Self::IntentsCancel
                 | Self::RefundsCreate
+                | Self::DisputesUpdate
+                | Self::DisputesClose
         )
     }
 }

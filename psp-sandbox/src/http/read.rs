@@ -8,7 +8,8 @@ use crate::core::{Core, SharedWorld, locked};
 use crate::model::event::EventKind;
 use crate::model::id::Kind;
 use crate::render::{
-    AccountView, BalanceTransactionView, ChargeView, EventView, IntentView, PayoutView, RefundView, Renderer,
+    AccountView, BalanceTransactionView, ChargeView, DisputeView, EventView, IntentView, PayoutView,
+    RefundView, Renderer,
 };
 use crate::wire::{ApiError, Form};
 use crate::world::{EventFilter, Page, PageRequest, Query, World};
@@ -29,6 +30,7 @@ pub fn read(
         Operation::IntentsSearch => search(core, &mut world, form),
         Operation::IntentsList
         | Operation::RefundsList
+        | Operation::DisputesList
         | Operation::EventsList
         | Operation::TransactionsList
         | Operation::PayoutsList => reader.list(operation, form),
@@ -63,6 +65,10 @@ impl Reader<'_> {
             Operation::RefundsRetrieve => {
                 let found = seq(Kind::Refund).and_then(|seq| world.refund_at(seq));
                 text(&RefundView(renderer, found.ok_or_else(|| missing("refund"))?))
+            }
+            Operation::DisputesRetrieve => {
+                let found = seq(Kind::Dispute).and_then(|seq| world.dispute_at(seq));
+                text(&DisputeView(renderer, found.ok_or_else(|| missing("dispute"))?))
             }
             Operation::PayoutsRetrieve => {
                 let found = seq(Kind::Payout).and_then(|seq| world.payout_at(seq));
@@ -103,6 +109,12 @@ impl Reader<'_> {
                 form.finish()?;
                 let page = world.list_refunds(&page, charge.as_deref(), intent.as_deref())?;
                 list("/v1/refunds", &page, |it| RefundView(renderer, it))
+            }
+            Operation::DisputesList => {
+                let (charge, intent) = (form.text("charge"), form.text("payment_intent"));
+                form.finish()?;
+                let page = world.list_disputes(&page, charge.as_deref(), intent.as_deref())?;
+                list("/v1/disputes", &page, |it| DisputeView(renderer, it))
             }
             Operation::PayoutsList => {
                 form.accept(&["status", "arrival_date"]);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::object::wire_enum;
-use super::{Charge, Intent, Payout, Refund};
+use super::{Charge, Dispute, Intent, Payout, Refund};
 
 wire_enum! {
     /// What happened.
@@ -21,6 +21,11 @@ wire_enum! {
         ChargeCaptured = "charge.captured",
         ChargeRefunded = "charge.refunded",
         ChargeExpired = "charge.expired",
+        DisputeCreated = "charge.dispute.created",
+        DisputeUpdated = "charge.dispute.updated",
+        DisputeClosed = "charge.dispute.closed",
+        DisputeWithdrawn = "charge.dispute.funds_withdrawn",
+        DisputeReinstated = "charge.dispute.funds_reinstated",
         RefundCreated = "refund.created",
         RefundUpdated = "refund.updated",
         RefundFailed = "refund.failed",
@@ -41,6 +46,8 @@ pub enum Snapshot {
     Charge(Arc<Charge>),
     /// A refund.
     Refund(Arc<Refund>),
+    /// A dispute.
+    Dispute(Arc<Dispute>),
     /// A payout.
     Payout(Arc<Payout>),
 }
@@ -60,6 +67,9 @@ pub enum Stored {
     /// The refund at that position, as it is now.
     #[serde(rename = "r")]
     Refund(u64),
+    /// The dispute at that position, as it is now.
+    #[serde(rename = "d")]
+    Dispute(u64),
     /// The payout at that position.
     #[serde(rename = "p")]
     Payout(u64),

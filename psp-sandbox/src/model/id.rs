@@ -35,6 +35,8 @@ pub enum Kind {
     Charge,
     /// `re_`
     Refund,
+    /// `dp_`
+    Dispute,
     /// `txn_`
     BalanceTransaction,
     /// `po_`
@@ -52,6 +54,7 @@ impl Kind {
             Self::Intent => "pi_3",
             Self::Charge => "ch_3",
             Self::Refund => "re_3",
+            Self::Dispute => "dp_1",
             Self::BalanceTransaction => "txn_3",
             Self::Payout => "po_1",
             Self::Event => "evt_3",
@@ -65,6 +68,7 @@ impl Kind {
             Self::Intent,
             Self::Charge,
             Self::Refund,
+            Self::Dispute,
             Self::BalanceTransaction,
             Self::Payout,
             Self::Event,

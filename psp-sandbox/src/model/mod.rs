@@ -9,6 +9,6 @@ mod object;
 
 pub use metadata::Metadata;
 pub use object::{
-    BalanceTransaction, CancellationReason, CaptureMethod, Charge, Failure, Intent, IntentStatus, Payout,
-    Refund, RefundReason, RefundStatus, Source,
+    BalanceTransaction, CancellationReason, CaptureMethod, Charge, Dispute, DisputeReason, DisputeStatus,
+    Failure, Intent, IntentStatus, Payout, Refund, RefundReason, RefundStatus, Source,
 };

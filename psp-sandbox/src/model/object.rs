@@ -1,4 +1,4 @@
-//! PaymentIntents, charges, refunds, balance transactions and payouts.
+//! PaymentIntents, charges, refunds, disputes, balance transactions and payouts.
 //!
 //! Objects refer to each other by position (`u64`) within their account, and are replaced rather than
 //! changed, so that an event or a saved response keeps the version it was made from at no cost.
@@ -83,6 +83,30 @@ wire_enum! {
     RefundStatus {
         Succeeded = "succeeded",
         Failed = "failed",
+    }
+}
+
+wire_enum! {
+    /// The status of a dispute.
+    DisputeStatus {
+        WarningNeedsResponse = "warning_needs_response",
+        WarningUnderReview = "warning_under_review",
+        WarningClosed = "warning_closed",
+        NeedsResponse = "needs_response",
+        UnderReview = "under_review",
+        Won = "won",
+        Lost = "lost",
+    }
+}
+
+wire_enum! {
+    /// Why a buyer disputes.
+    DisputeReason {
+        Duplicate = "duplicate",
+        Fraudulent = "fraudulent",
+        General = "general",
+        ProductNotReceived = "product_not_received",
+        SubscriptionCanceled = "subscription_canceled",
     }
 }
 
@@ -176,6 +200,9 @@ pub struct Charge {
     /// What it did to the balance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub balance_transaction: Option<u64>,
+    /// The last dispute about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dispute: Option<u64>,
     /// Copied from the PaymentIntent.
     pub metadata: Arc<Metadata>,
     /// Copied from the PaymentIntent.
@@ -213,6 +240,44 @@ pub struct Refund {
     pub failure_balance_transaction: Option<u64>,
 }
 
+/// A buyer's bank that asks for a charge's money back.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Dispute {
+    /// Position within the account.
+    pub seq: u64,
+    /// The charge disputed.
+    pub charge: u64,
+    /// Its PaymentIntent.
+    pub intent: u64,
+    /// Milliseconds since 1970.
+    pub created_ms: i64,
+    /// Minor units.
+    pub amount: i64,
+    /// Of the amount.
+    pub currency: Currency,
+    /// Why.
+    pub reason: DisputeReason,
+    /// Where it stands.
+    pub status: DisputeStatus,
+    /// Until when the merchant may answer.
+    pub due_ms: i64,
+    /// How often the merchant has.
+    #[serde(default)]
+    pub submissions: u32,
+    /// What it did to the balance: the money taken, and given back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub movements: Vec<Arc<BalanceTransaction>>,
+    /// The merchant's own data.
+    pub metadata: Arc<Metadata>,
+}
+
+impl Dispute {
+    /// Whether the bank has the money.
+    pub fn is_withdrawn(&self) -> bool {
+        self.movements.iter().map(|moved| moved.amount).sum::<i64>() < 0
+    }
+}
+
 /// What moved the balance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Source {
@@ -225,6 +290,12 @@ pub enum Source {
     /// A refund that failed and came back.
     #[serde(rename = "f")]
     RefundFailure(u64),
+    /// A disputed charge.
+    #[serde(rename = "d")]
+    Dispute(u64),
+    /// A dispute that was won.
+    #[serde(rename = "w")]
+    DisputeReversal(u64),
     /// A payout to the bank.
     #[serde(rename = "p")]
     Payout(u64),

@@ -35,8 +35,10 @@ impl ChargeView<'_> {
 
     fn outcome<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         let Self(renderer, charge) = self;
-        nulls(map, &["destination", "dispute"])?;
-        map.serialize_entry("disputed", &false)?;
+        map.serialize_entry("destination", &())?;
+        let dispute = charge.dispute.map(|seq| renderer.nonce.id(Kind::Dispute, seq));
+        map.serialize_entry("dispute", &dispute)?;
+        map.serialize_entry("disputed", &dispute.is_some())?;
         map.serialize_entry("failure_balance_transaction", &())?;
         map.serialize_entry("failure_code", &charge.decline.map(|decline| decline.code))?;
         let message = charge.decline.map(|decline| decline.message);

@@ -9,7 +9,9 @@ mod payment_method;
 
 pub use event::EventView;
 pub use intent::{FailureView, IntentView};
-pub use money::{AccountView, BalanceTransactionView, PayoutView, RefundView, reporting_category};
+pub use money::{
+    AccountView, BalanceTransactionView, DisputeView, PayoutView, RefundView, reporting_category,
+};
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
@@ -61,6 +63,7 @@ impl Serialize for SnapshotView<'_> {
             }
             Snapshot::Charge(charge) => ChargeView(renderer, charge).serialize(serializer),
             Snapshot::Refund(refund) => RefundView(renderer, refund).serialize(serializer),
+            Snapshot::Dispute(dispute) => DisputeView(renderer, dispute).serialize(serializer),
             Snapshot::Payout(payout) => PayoutView(renderer, payout).serialize(serializer),
         }
     }

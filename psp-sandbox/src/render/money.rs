@@ -1,10 +1,10 @@
-//! Refunds, balance transactions, payouts and the account itself.
+//! Refunds, disputes, balance transactions, payouts and the account itself.
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::{Empty, Renderer, nulls, seconds};
 use crate::model::id::Kind;
-use crate::model::{BalanceTransaction, Payout, Refund, Source};
+use crate::model::{BalanceTransaction, Dispute, DisputeStatus, Payout, Refund, Source};
 
 /// A refund.
 pub struct RefundView<'a>(pub &'a Renderer<'a>, pub &'a Refund);
@@ -36,6 +36,53 @@ impl Serialize for RefundView<'_> {
     }
 }
 
+/// A dispute.
+pub struct DisputeView<'a>(pub &'a Renderer<'a>, pub &'a Dispute);
+
+impl Serialize for DisputeView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(renderer, dispute) = self;
+        let nonce = renderer.nonce;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("id", &nonce.id(Kind::Dispute, dispute.seq))?;
+        map.serialize_entry("object", "dispute")?;
+        map.serialize_entry("amount", &dispute.amount)?;
+        let moved: Vec<_> =
+            dispute.movements.iter().map(|moved| BalanceTransactionView(renderer, moved)).collect();
+        map.serialize_entry("balance_transactions", &moved)?;
+        map.serialize_entry("charge", &nonce.id(Kind::Charge, dispute.charge))?;
+        map.serialize_entry("created", &seconds(dispute.created_ms))?;
+        map.serialize_entry("currency", &dispute.currency)?;
+        map.serialize_entry("enhanced_eligibility_types", &[(); 0])?;
+        map.serialize_entry("evidence", &Empty)?;
+        map.serialize_entry("evidence_details", &EvidenceDetails(dispute))?;
+        map.serialize_entry("is_charge_refundable", &!dispute.is_withdrawn())?;
+        map.serialize_entry("livemode", &renderer.livemode)?;
+        map.serialize_entry("metadata", &dispute.metadata)?;
+        map.serialize_entry("payment_intent", &nonce.id(Kind::Intent, dispute.intent))?;
+        map.serialize_entry("reason", &dispute.reason)?;
+        map.serialize_entry("status", &dispute.status)?;
+        map.end()
+    }
+}
+
+struct EvidenceDetails<'a>(&'a Dispute);
+
+impl Serialize for EvidenceDetails<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(dispute) = self;
+        let waits =
+            matches!(dispute.status, DisputeStatus::NeedsResponse | DisputeStatus::WarningNeedsResponse);
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("due_by", &waits.then(|| seconds(dispute.due_ms)))?;
+        map.serialize_entry("enhanced_eligibility", &Empty)?;
+        map.serialize_entry("has_evidence", &(dispute.submissions > 0))?;
+        map.serialize_entry("past_due", &false)?;
+        map.serialize_entry("submission_count", &dispute.submissions)?;
+        map.end()
+    }
+}
+
 /// A balance transaction.
 pub struct BalanceTransactionView<'a>(pub &'a Renderer<'a>, pub &'a BalanceTransaction);
 
@@ -59,22 +106,35 @@ impl Serialize for BalanceTransactionView<'_> {
         let source = match transaction.source {
             Source::Charge(seq) => nonce.id(Kind::Charge, seq),
             Source::Refund(seq) | Source::RefundFailure(seq) => nonce.id(Kind::Refund, seq),
+            Source::Dispute(seq) | Source::DisputeReversal(seq) => nonce.id(Kind::Dispute, seq),
             Source::Payout(seq) => nonce.id(Kind::Payout, seq),
         };
         map.serialize_entry("source", &source)?;
         map.serialize_entry("status", "available")?;
-        map.serialize_entry("type", reporting_category(transaction.source))?;
+        map.serialize_entry("type", kind(transaction.source))?;
         map.end()
     }
 }
 
-/// What reports file a balance transaction under; its `type` is the same word for all we make.
+/// What reports file a balance transaction under.
 pub const fn reporting_category(source: Source) -> &'static str {
     match source {
         Source::Charge(_) => "charge",
         Source::Refund(_) => "refund",
         Source::RefundFailure(_) => "refund_failure",
+        Source::Dispute(_) => "dispute",
+        Source::DisputeReversal(_) => "dispute_reversal",
         Source::Payout(_) => "payout",
+    }
+}
+
+/// Its `type`: the same word but for disputes.
+const fn kind(source: Source) -> &'static str {
+    match source {
+        Source::Dispute(_) | Source::DisputeReversal(_) => "adjustment",
+        Source::Charge(_) | Source::Refund(_) | Source::RefundFailure(_) | Source::Payout(_) => {
+            reporting_category(source)
+        }
     }
 }
 

@@ -229,6 +229,11 @@ impl Row {
                 let charge = refund.map(|refund| refund.charge);
                 (nonce.id(Kind::Refund, seq), charge, intent, refund)
             }
+            Source::Dispute(seq) | Source::DisputeReversal(seq) => {
+                let dispute = world.dispute_at(seq);
+                let intent = dispute.and_then(|dispute| world.intent_at(dispute.intent));
+                (nonce.id(Kind::Dispute, seq), dispute.map(|dispute| dispute.charge), intent, None)
+            }
             Source::Payout(seq) => (nonce.id(Kind::Payout, seq), None, None, None),
         };
         let intent_id = |intent: &Arc<Intent>| nonce.id(Kind::Intent, intent.seq).to_string();

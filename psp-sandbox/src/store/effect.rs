@@ -29,6 +29,10 @@ pub enum EffectKind {
     Refund,
     /// A refund came back.
     RefundFailure,
+    /// A buyer's bank took money back.
+    Dispute,
+    /// It gave that back.
+    DisputeReversal,
     /// A payment was cancelled; the amount is what had been reserved.
     Cancel,
     /// Money went to the merchant's bank.
@@ -53,6 +57,9 @@ pub struct Effect {
     /// The refund.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refund: Option<String>,
+    /// The dispute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dispute: Option<String>,
     /// The payout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payout: Option<String>,

@@ -10,7 +10,7 @@ use crate::config::{Behaviour, Outage};
 use crate::fault::Rule;
 use crate::model::event::StoredEvent;
 use crate::model::id::Nonce;
-use crate::model::{BalanceTransaction, Charge, Intent, Payout, Refund};
+use crate::model::{BalanceTransaction, Charge, Dispute, Intent, Payout, Refund};
 use crate::settlement::Discrepancy;
 use crate::webhook::Endpoint;
 use crate::world::StoredKey;
@@ -27,6 +27,9 @@ pub struct Commit {
     /// New or changed refunds.
     #[serde(rename = "re", default, skip_serializing_if = "Vec::is_empty")]
     pub refunds: Vec<Arc<Refund>>,
+    /// New or changed disputes.
+    #[serde(rename = "dp", default, skip_serializing_if = "Vec::is_empty")]
+    pub disputes: Vec<Arc<Dispute>>,
     /// New balance transactions.
     #[serde(rename = "tx", default, skip_serializing_if = "Vec::is_empty")]
     pub transactions: Vec<Arc<BalanceTransaction>>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::World;
 use crate::model::event::{Event, EventKind};
 use crate::model::id::{Id, Kind};
-use crate::model::{BalanceTransaction, Intent, Payout, Refund};
+use crate::model::{BalanceTransaction, Dispute, Intent, Payout, Refund};
 use crate::wire::{ApiError, Form};
 
 /// Which page of a list.
@@ -138,7 +138,7 @@ macro_rules! listed {
         }
     )+};
 }
-listed!(Intent: Intent, Refund: Refund, Payout: Payout, BalanceTransaction: BalanceTransaction);
+listed!(Intent: Intent, Refund: Refund, Dispute: Dispute, Payout: Payout, BalanceTransaction: BalanceTransaction);
 
 impl Listed for Event {
     const KIND: Kind = Kind::Event;
@@ -183,6 +183,26 @@ impl World {
         )
     }
 
+    /// Disputes: all, those of one charge, or those of one PaymentIntent.
+    pub fn list_disputes(
+        &self,
+        page: &PageRequest,
+        charge: Option<&str>,
+        intent: Option<&str>,
+    ) -> Result<Page<Arc<Dispute>>, ApiError> {
+        let matches = |wanted: Option<&str>, id: Id| wanted.is_none_or(|it| it == id.as_str());
+        page.page(
+            self,
+            0,
+            self.disputes.len(),
+            |seq| self.dispute_at(seq).cloned(),
+            |dispute| {
+                matches(charge, self.nonce.id(Kind::Charge, dispute.charge))
+                    && matches(intent, self.nonce.id(Kind::Intent, dispute.intent))
+            },
+        )
+    }
+
     /// Payouts.
     pub fn list_payouts(&self, page: &PageRequest) -> Result<Page<Arc<Payout>>, ApiError> {
         let count = self.payouts.len();
@@ -201,6 +221,7 @@ impl World {
             let id = match moved.source {
                 Source::Charge(seq) => self.nonce.id(Kind::Charge, seq),
                 Source::Refund(seq) | Source::RefundFailure(seq) => self.nonce.id(Kind::Refund, seq),
+                Source::Dispute(seq) | Source::DisputeReversal(seq) => self.nonce.id(Kind::Dispute, seq),
                 Source::Payout(seq) => self.nonce.id(Kind::Payout, seq),
             };
             source.is_none_or(|it| it == id.as_str())

@@ -4,6 +4,7 @@
 //! the journal and then applied. Starting again applies the same commits, so there is one way to change
 //! an account and not two.
 
+mod disputes;
 mod keys;
 mod lists;
 mod payments;
@@ -12,6 +13,7 @@ mod refunds;
 mod search;
 mod tx;
 
+pub use disputes::{Decision, DisputeAnswer, NewDispute};
 pub use keys::{Lookup, Saved, SavedBody, StoredBody, StoredKey};
 pub use lists::{EventFilter, Page, PageRequest};
 pub use payments::{Cancel, Capture, Confirm, NewIntent, Update, needs_return_url};
@@ -26,7 +28,7 @@ use std::sync::Arc;
 use crate::model::currency::Currency;
 use crate::model::event::{Event, Snapshot, Stored, StoredEvent};
 use crate::model::id::{Kind, Nonce};
-use crate::model::{BalanceTransaction, Charge, Intent, Payout, Refund, Source};
+use crate::model::{BalanceTransaction, Charge, Dispute, Intent, Payout, Refund, Source};
 use crate::render::Renderer;
 use crate::store::{Commit, Line};
 use keys::Keys;
@@ -45,6 +47,7 @@ pub struct World {
     intents: Vec<Arc<Intent>>,
     charges: Vec<Arc<Charge>>,
     refunds: Vec<Arc<Refund>>,
+    disputes: Vec<Arc<Dispute>>,
     transactions: Vec<Arc<BalanceTransaction>>,
     payouts: Vec<Arc<Payout>>,
     first_event: u64,
@@ -67,6 +70,7 @@ impl World {
             intents: Vec::new(),
             charges: Vec::new(),
             refunds: Vec::new(),
+            disputes: Vec::new(),
             transactions: Vec::new(),
             payouts: Vec::new(),
             first_event,
@@ -106,6 +110,11 @@ impl World {
     /// A refund by its position.
     pub fn refund_at(&self, seq: u64) -> Option<&Arc<Refund>> {
         at(&self.refunds, seq)
+    }
+
+    /// A dispute by its position.
+    pub fn dispute_at(&self, seq: u64) -> Option<&Arc<Dispute>> {
+        at(&self.disputes, seq)
     }
 
     /// A balance transaction by its position.
@@ -148,6 +157,9 @@ impl World {
         }
         for refund in &commit.refunds {
             put(&mut self.refunds, refund.seq, refund)?;
+        }
+        for dispute in &commit.disputes {
+            put(&mut self.disputes, dispute.seq, dispute)?;
         }
         for transaction in &commit.transactions {
             if !matches!(transaction.source, Source::Payout(_)) {
@@ -213,6 +225,7 @@ impl World {
             Stored::IntentAsCreated(seq) => self.intent_at(*seq).cloned().map(Snapshot::IntentAsCreated),
             Stored::Charge(seq) => self.charge_at(*seq).cloned().map(Snapshot::Charge),
             Stored::Refund(seq) => self.refund_at(*seq).cloned().map(Snapshot::Refund),
+            Stored::Dispute(seq) => self.dispute_at(*seq).cloned().map(Snapshot::Dispute),
             Stored::Payout(seq) => self.payout_at(*seq).cloned().map(Snapshot::Payout),
             Stored::Version(snapshot) => Some(Snapshot::clone(snapshot)),
         };
@@ -231,6 +244,7 @@ impl World {
             }
             Snapshot::Charge(it) if current(self.charge_at(it.seq), it) => Stored::Charge(it.seq),
             Snapshot::Refund(it) if current(self.refund_at(it.seq), it) => Stored::Refund(it.seq),
+            Snapshot::Dispute(it) if current(self.dispute_at(it.seq), it) => Stored::Dispute(it.seq),
             Snapshot::Payout(it) if current(self.payout_at(it.seq), it) => Stored::Payout(it.seq),
             replaced => Stored::Version(Box::new(replaced.clone())),
         }
@@ -262,6 +276,9 @@ impl World {
         }
         for refund in &self.refunds {
             commit(&mut |it| it.refunds.push(Arc::clone(refund)))?;
+        }
+        for dispute in &self.disputes {
+            commit(&mut |it| it.disputes.push(Arc::clone(dispute)))?;
         }
         for transaction in &self.transactions {
             commit(&mut |it| it.transactions.push(Arc::clone(transaction)))?;

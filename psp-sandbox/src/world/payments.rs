@@ -311,6 +311,7 @@ impl Tx<'_> {
             captured: false,
             decline: None,
             balance_transaction: None,
+            dispute: None,
             metadata: Arc::clone(&intent.metadata),
             description: intent.description.clone(),
         }

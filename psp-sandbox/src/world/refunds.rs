@@ -35,6 +35,19 @@ impl Tx<'_> {
     /// Gives a charge back, in full or in part.
     pub fn create_refund(&mut self, new: NewRefund) -> Result<Stored, ApiError> {
         let charge = self.refundable(&new.target)?;
+        let dispute = charge.dispute.and_then(|seq| self.world.dispute_at(seq));
+        if dispute.is_some_and(|dispute| dispute.is_withdrawn()) {
+            let id = self.world.nonce.id(Kind::Charge, charge.seq);
+            return Err(ApiError {
+                attached: Attached::Charge(Arc::clone(&charge)),
+                ..ApiError::new(
+                    400,
+                    "invalid_request_error",
+                    "charge_disputed",
+                    format!("Charge {id} has been charged back; cannot issue a refund."),
+                )
+            });
+        }
         let left = charge.amount_captured - self.refunded(&charge);
         if left <= 0 {
             return Err(ApiError {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::World;
-use crate::config::Fees;
+use crate::config::{Disputes, Fees};
 use crate::model::event::{EventKind, Stored, StoredEvent};
 use crate::model::id::Kind;
-use crate::model::{BalanceTransaction, Charge, Intent, Payout, Refund, Source};
+use crate::model::{BalanceTransaction, Charge, Dispute, Intent, Payout, Refund, Source};
 use crate::store::{Commit, Effect, EffectKind};
 use crate::webhook::Endpoint;
 
@@ -16,6 +16,8 @@ pub struct Surroundings<'a> {
     pub now_ms: i64,
     /// What the PSP keeps.
     pub fees: &'a Fees,
+    /// What it charges for disputes.
+    pub disputes: &'a Disputes,
     /// How long it keeps the rest.
     pub settlement_ms: i64,
     /// Where events go.
@@ -61,6 +63,10 @@ impl<'a> Tx<'a> {
         self.world.refunds.len() as u64
     }
 
+    pub(super) fn next_dispute(&self) -> u64 {
+        self.world.disputes.len() as u64
+    }
+
     pub(super) fn next_payout(&self) -> u64 {
         (self.world.payouts.len() + self.commit.payouts.len()) as u64
     }
@@ -83,6 +89,12 @@ impl<'a> Tx<'a> {
         refund
     }
 
+    pub(super) fn put_dispute(&mut self, dispute: Dispute) -> Arc<Dispute> {
+        let dispute = Arc::new(dispute);
+        self.commit.disputes.push(Arc::clone(&dispute));
+        dispute
+    }
+
     pub(super) fn put_payout(&mut self, payout: Payout) -> Arc<Payout> {
         let payout = Arc::new(payout);
         self.commit.payouts.push(Arc::clone(&payout));
@@ -97,9 +109,20 @@ impl<'a> Tx<'a> {
         fee: i64,
         currency: crate::model::currency::Currency,
     ) -> u64 {
+        self.moved(source, amount, fee, currency).seq
+    }
+
+    /// Moves the balance and gives the movement.
+    pub(super) fn moved(
+        &mut self,
+        source: Source,
+        amount: i64,
+        fee: i64,
+        currency: crate::model::currency::Currency,
+    ) -> Arc<BalanceTransaction> {
         let seq = (self.world.transactions.len() + self.commit.transactions.len()) as u64;
         let now_ms = self.around.now_ms;
-        self.commit.transactions.push(Arc::new(BalanceTransaction {
+        let moved = Arc::new(BalanceTransaction {
             seq,
             source,
             amount,
@@ -107,8 +130,9 @@ impl<'a> Tx<'a> {
             currency,
             created_ms: now_ms,
             available_ms: now_ms + self.around.settlement_ms,
-        }));
-        seq
+        });
+        self.commit.transactions.push(Arc::clone(&moved));
+        moved
     }
 
     pub(super) fn event(&mut self, kind: EventKind, object: Stored) {
@@ -152,6 +176,7 @@ impl<'a> Tx<'a> {
             payment_intent: None,
             charge: None,
             refund: None,
+            dispute: None,
             payout: None,
             amount,
             currency,

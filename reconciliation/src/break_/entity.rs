@@ -22,10 +22,12 @@ pub enum BreakKind {
     Status,
     /// An operation that we had given up succeeded after all.
     LateSuccess,
+    /// A dispute took more of a payment than refunds had left of it.
+    DisputedBeyond,
 }
 
 impl BreakKind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::UnknownToUs,
         Self::MissingAtPsp,
         Self::Amount,
@@ -35,6 +37,7 @@ impl BreakKind {
         Self::RefundedTwice,
         Self::Status,
         Self::LateSuccess,
+        Self::DisputedBeyond,
     ];
 
     /// The word in the database and the reports.
@@ -49,6 +52,7 @@ impl BreakKind {
             Self::RefundedTwice => "refunded_twice",
             Self::Status => "status",
             Self::LateSuccess => "late_success",
+            Self::DisputedBeyond => "disputed_beyond",
         }
     }
 

@@ -28,7 +28,7 @@ pub struct Evidence {
     pub effect: Effect,
     /// How much, positive for a refund too. It need not be what the operation asked for.
     pub amount: Money,
-    /// The PSP's object: for a capture `pi_...`, for a refund `re_...`.
+    /// The PSP's object: for a capture `pi_...`, for a refund `re_...`, for a chargeback `dp_...`.
     pub psp_reference: Option<String>,
     /// The movement: `ch_...`.
     pub psp_movement: Option<String>,
@@ -50,7 +50,7 @@ pub async fn pending(pool: &PgPool, merchant: MerchantId, limit: u16) -> Result<
          join settlement_line l on l.merchant_id = e.merchant_id and l.file_id = e.file_id and l.line_no = e.line_no
          join settleable_operation o on o.merchant_id = e.merchant_id and o.operation_id = e.operation_id
          where e.merchant_id = $1 and e.settled_at is null and e.refused is null
-           and o.status <> 'reversed' and (o.status <> 'succeeded' or l.kind = 'refund_failure')
+           and o.status <> 'reversed' and (o.status <> 'succeeded' or l.kind in ('refund_failure', 'chargeback_reversal'))
            and not (o.status = 'declined' and o.effect = 'refund' and o.psp_reference is not null)
          order by e.waiting_since, e.file_id, e.line_no limit $2"#,
         merchant.as_uuid(),
@@ -64,7 +64,7 @@ pub async fn pending(pool: &PgPool, merchant: MerchantId, limit: u16) -> Result<
                 row.currency.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
             let effect = LineKind::from_word(&row.kind).and_then(Effect::of);
             let effect = effect.ok_or_else(|| sqlx::Error::Decode(format!("a {} waits", row.kind).into()))?;
-            let is_refund = matches!(effect, Effect::Refund | Effect::RefundFailure);
+            let is_of_payment = effect == Effect::Capture;
             Ok(Evidence {
                 file_id: row.file_id,
                 line_no: row.line_no,
@@ -73,7 +73,7 @@ pub async fn pending(pool: &PgPool, merchant: MerchantId, limit: u16) -> Result<
                 payment_id: row.payment_id,
                 effect,
                 amount: Money::new(row.gross.saturating_mul(effect.sign()), currency),
-                psp_reference: if is_refund { row.psp_source } else { row.psp_reference },
+                psp_reference: if is_of_payment { row.psp_reference } else { row.psp_source },
                 psp_movement: row.psp_movement,
                 occurred_at: row.occurred_at,
             })

@@ -17,16 +17,30 @@ pub enum Effect {
     Refund,
     /// It was given back and did not reach the buyer.
     RefundFailure,
+    /// The buyer's bank took it.
+    Chargeback,
+    /// The bank returned it.
+    ChargebackReversal,
 }
 
 impl Effect {
+    const ALL: [Self; 5] =
+        [Self::Capture, Self::Refund, Self::RefundFailure, Self::Chargeback, Self::ChargebackReversal];
+
+    /// The effect that `word` names.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|effect| effect.as_str() == word)
+    }
+
     /// The effect of lines of this kind; none where no operation has it.
     pub const fn of(kind: LineKind) -> Option<Self> {
         match kind {
             LineKind::Capture => Some(Self::Capture),
             LineKind::Refund => Some(Self::Refund),
             LineKind::RefundFailure => Some(Self::RefundFailure),
-            LineKind::Chargeback | LineKind::Fee | LineKind::Payout | LineKind::Adjustment => None,
+            LineKind::Chargeback => Some(Self::Chargeback),
+            LineKind::ChargebackReversal => Some(Self::ChargebackReversal),
+            LineKind::Fee | LineKind::Payout | LineKind::Adjustment => None,
         }
     }
 
@@ -36,14 +50,16 @@ impl Effect {
             Self::Capture => "capture",
             Self::Refund => "refund",
             Self::RefundFailure => "refund_failure",
+            Self::Chargeback => "chargeback",
+            Self::ChargebackReversal => "chargeback_reversal",
         }
     }
 
     /// 1 where it adds to our balance at the PSP.
     pub const fn sign(self) -> i64 {
         match self {
-            Self::Capture | Self::RefundFailure => 1,
-            Self::Refund => -1,
+            Self::Capture | Self::RefundFailure | Self::ChargebackReversal => 1,
+            Self::Refund | Self::Chargeback => -1,
         }
     }
 
@@ -52,6 +68,7 @@ impl Effect {
         match self {
             Self::Capture => Self::Capture,
             Self::Refund | Self::RefundFailure => Self::Refund,
+            Self::Chargeback | Self::ChargebackReversal => Self::Chargeback,
         }
     }
 }
@@ -72,8 +89,10 @@ impl Standing {
     /// Whether what a line says of the operation is in the ledger.
     const fn has(self, effect: Effect) -> bool {
         match (self, effect) {
-            (Self::NotSucceeded, _) | (Self::Succeeded, Effect::RefundFailure) => false,
-            (Self::Succeeded, Effect::Capture | Effect::Refund) | (Self::Reversed, _) => true,
+            (Self::NotSucceeded, _)
+            | (Self::Succeeded, Effect::RefundFailure | Effect::ChargebackReversal) => false,
+            (Self::Succeeded, Effect::Capture | Effect::Refund | Effect::Chargeback)
+            | (Self::Reversed, _) => true,
         }
     }
 }
@@ -89,7 +108,7 @@ pub struct Operation {
     pub payment_id: PaymentId,
     /// The payment's order.
     pub order_id: String,
-    /// What it does: a capture or a refund.
+    /// What it does: a capture, a refund or a chargeback.
     pub effect: Effect,
     /// How it stands.
     pub standing: Standing,
@@ -99,6 +118,10 @@ pub struct Operation {
     pub psp_reference: Option<String>,
     /// How much it moves.
     pub amount: Money,
+    /// What of the PSP's fee on it is booked already, in minor units; of what is settled with a line, nothing.
+    pub fee: i64,
+    /// What of that it returned.
+    pub returned_fee: i64,
     /// Effects of which a line is tied to it already.
     pub tied: Vec<Effect>,
 }
@@ -142,6 +165,15 @@ impl Tie<'_> {
     /// What we say that the line should, signed as it changes our balance at the PSP; none where that does not fit.
     pub const fn expected(&self) -> Option<i64> {
         self.operation.amount.minor.checked_mul(self.effect.sign())
+    }
+
+    /// What of the line's fee is booked already, signed as the line's fee is.
+    pub const fn booked_fee(&self) -> i64 {
+        match self.effect {
+            Effect::Chargeback => self.operation.fee,
+            Effect::ChargebackReversal => self.operation.returned_fee.saturating_neg(),
+            Effect::Capture | Effect::Refund | Effect::RefundFailure => 0,
+        }
     }
 }
 
@@ -231,12 +263,12 @@ pub type Ties = HashSet<(OperationId, Effect)>;
 /// The PSP's name of the operation that a line is about.
 pub fn reference_of(line: &Line) -> Option<&str> {
     match line.kind {
-        LineKind::Refund | LineKind::RefundFailure => line.psp_source.as_deref(),
-        LineKind::Capture
-        | LineKind::Chargeback
-        | LineKind::Fee
-        | LineKind::Payout
-        | LineKind::Adjustment => line.psp_reference.as_deref(),
+        LineKind::Refund | LineKind::RefundFailure | LineKind::Chargeback | LineKind::ChargebackReversal => {
+            line.psp_source.as_deref()
+        }
+        LineKind::Capture | LineKind::Fee | LineKind::Payout | LineKind::Adjustment => {
+            line.psp_reference.as_deref()
+        }
     }
 }
 
@@ -251,15 +283,21 @@ pub fn decide<'a>(
     if matches!(line.kind, LineKind::Fee | LineKind::Payout) {
         return Decision::Plain;
     }
+    let paid = || {
+        let reference = line.psp_reference.as_deref()?;
+        candidates.by_reference(reference, Effect::Capture).next()
+    };
     let Some(effect) = Effect::of(line.kind) else {
-        let about = line
-            .psp_reference
-            .as_deref()
-            .and_then(|reference| candidates.by_reference(reference, Effect::Capture).next());
+        let about = paid();
         let because = format!("no operation of ours is a {}", line.category);
         return Decision::Unexplained(Unexplained { kind: BreakKind::UnknownToUs, about, because });
     };
     match tie(line, candidates, ties, effect) {
+        // the payment is what a person looks at
+        Err(unexplained) if effect.of_operation() == Effect::Chargeback => {
+            let about = unexplained.about.or_else(paid);
+            Decision::Unexplained(Unexplained { about, ..unexplained })
+        }
         Err(unexplained) => Decision::Unexplained(unexplained),
         Ok(tie) => compare(line, tie, refused),
     }
@@ -396,7 +434,7 @@ pub const fn twice(effect: Effect) -> BreakKind {
     match effect {
         Effect::Capture => BreakKind::CapturedTwice,
         Effect::Refund => BreakKind::RefundedTwice,
-        Effect::RefundFailure => BreakKind::Duplicate,
+        Effect::RefundFailure | Effect::Chargeback | Effect::ChargebackReversal => BreakKind::Duplicate,
     }
 }
 

@@ -17,6 +17,8 @@ fn operation(number: u128, reference: Option<&str>) -> Operation {
         is_open: false,
         psp_reference: reference.map(str::to_owned),
         amount: Money::new(10_000, Currency::EUR),
+        fee: 0,
+        returned_fee: 0,
         tied: Vec::new(),
     }
 }
@@ -216,6 +218,20 @@ fn a_refund_that_came_back_is_matched_beside_the_refund() {
     check(vec![refund(Standing::Succeeded)], &came_back, Some("no"), "status near o-2");
     let less = Line { gross: 9_000, ..came_back };
     check(vec![refund(Standing::Reversed)], &less, None, "Amount of o-2");
+}
+
+#[test]
+fn a_chargeback_is_matched_by_its_own_name_and_what_came_back_beside_it() {
+    let dispute = |standing| Operation { effect: Effect::Chargeback, standing, ..operation(2, Some("dp_1")) };
+    let taken = line(LineKind::Chargeback, -10_000, Some("dp_1"), None);
+    let returned = line(LineKind::ChargebackReversal, 10_000, Some("dp_1"), None);
+    check(vec![dispute(Standing::Succeeded)], &taken, None, "match o-2 by psp_reference");
+    check(vec![dispute(Standing::Reversed)], &taken, None, "match o-2 by psp_reference");
+    check(vec![dispute(Standing::Reversed)], &returned, None, "match o-2 by psp_reference");
+    check(vec![dispute(Standing::Succeeded)], &returned, None, "wait o-2");
+    check(vec![dispute(Standing::NotSucceeded)], &taken, None, "wait o-2");
+    let less = Line { gross: -9_000, ..taken };
+    check(vec![dispute(Standing::Succeeded)], &less, None, "Amount of o-2");
 }
 
 #[test]

@@ -36,6 +36,8 @@ pub(super) struct Booking<'a> {
     pub suspense: i64,
     /// Credited to the receivable.
     receivable: i64,
+    /// Fees of lines that were booked when they arose.
+    booked_fees: i64,
     sellers: BTreeMap<SellerId, i64>,
     effective: Option<Date>,
 }
@@ -57,6 +59,7 @@ impl<'a> Booking<'a> {
             fees: 0,
             suspense: 0,
             receivable: 0,
+            booked_fees: 0,
             sellers: BTreeMap::new(),
             effective: None,
         }
@@ -67,7 +70,7 @@ impl<'a> Booking<'a> {
         let by_kind = match line.kind {
             LineKind::Capture => &mut self.captures,
             LineKind::Refund | LineKind::RefundFailure => &mut self.refunds,
-            LineKind::Chargeback => &mut self.chargebacks,
+            LineKind::Chargeback | LineKind::ChargebackReversal => &mut self.chargebacks,
             LineKind::Fee => &mut self.fee_lines,
             LineKind::Payout => &mut self.payouts,
             LineKind::Adjustment => &mut self.adjustments,
@@ -83,7 +86,15 @@ impl<'a> Booking<'a> {
             }
             Decision::Differs(_, Difference::Currency) | Decision::Unexplained(_) => (0, line.gross),
         };
-        self.receivable = self.receivable.checked_add(receivable)?;
+        let booked_fee = match decision {
+            Decision::Match(tie) | Decision::Differs(tie, Difference::Amount) => tie.booked_fee(),
+            Decision::Plain
+            | Decision::Wait(_)
+            | Decision::Differs(_, Difference::Currency)
+            | Decision::Unexplained(_) => 0,
+        };
+        self.booked_fees = self.booked_fees.checked_add(booked_fee)?;
+        self.receivable = self.receivable.checked_add(receivable)?.checked_sub(booked_fee)?;
         self.suspense = self.suspense.checked_add(suspense)?;
         self.lines += 1;
         self.matched += i32::from(matches!(decision, Decision::Match(_)));
@@ -142,7 +153,10 @@ impl<'a> Booking<'a> {
     fn sums(&self, psp: PspAccountId) -> [(Account, i128); 5] {
         [
             (Account::PspBalance(psp), self.balance_change()),
-            (Account::PspFees, i128::from(self.fees) - i128::from(self.fee_lines)),
+            (
+                Account::PspFees,
+                i128::from(self.fees) - i128::from(self.fee_lines) - i128::from(self.booked_fees),
+            ),
             (Account::PayoutInTransit(psp), -i128::from(self.payouts)),
             (Account::PspReceivable(psp), -i128::from(self.receivable)),
             (Account::Suspense, -i128::from(self.suspense)),

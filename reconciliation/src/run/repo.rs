@@ -203,7 +203,7 @@ pub(super) async fn claim_ripe_evidence(
            and (e.refused is not null or exists (
                select 1 from settleable_operation o
                where o.merchant_id = $1 and o.operation_id = e.operation_id
-                 and (o.status = 'reversed' or o.status = 'succeeded' and l.kind <> 'refund_failure'
+                 and (o.status = 'reversed' or o.status = 'succeeded' and l.kind not in ('refund_failure', 'chargeback_reversal')
                       or o.status = 'declined' and o.effect = 'refund' and o.psp_reference is not null)))
          order by e.file_id, e.line_no limit 1
          for no key update of e skip locked"#,
@@ -225,7 +225,7 @@ pub(super) async fn claim_ripe_evidence(
            and (e.refused is not null or exists (
                select 1 from settleable_operation o
                where o.merchant_id = $1 and o.operation_id = e.operation_id
-                 and (o.status = 'reversed' or o.status = 'succeeded' and l.kind <> 'refund_failure'
+                 and (o.status = 'reversed' or o.status = 'succeeded' and l.kind not in ('refund_failure', 'chargeback_reversal')
                       or o.status = 'declined' and o.effect = 'refund' and o.psp_reference is not null)))
          order by e.line_no limit $4
          for no key update of e skip locked"#,
@@ -250,6 +250,8 @@ struct OperationRow {
     psp_reference: Option<String>,
     amount: i64,
     currency: String,
+    fee: i64,
+    returned_fee: i64,
     tied: Vec<String>,
 }
 
@@ -257,11 +259,7 @@ impl TryFrom<OperationRow> for Operation {
     type Error = Error;
 
     fn try_from(row: OperationRow) -> Result<Self, Error> {
-        let effect = match row.effect.as_str() {
-            "capture" => Effect::Capture,
-            "refund" => Effect::Refund,
-            _ => return Err(Error::Corrupt(row.effect)),
-        };
+        let Some(effect) = Effect::from_word(&row.effect) else { return Err(Error::Corrupt(row.effect)) };
         let standing = match (row.status.as_str(), effect) {
             ("succeeded", _) => Standing::Succeeded,
             ("reversed", _) => Standing::Reversed,
@@ -279,15 +277,9 @@ impl TryFrom<OperationRow> for Operation {
             is_open: matches!(row.status.as_str(), "created" | "sending" | "unknown" | "needs_review"),
             psp_reference: row.psp_reference,
             amount: Money::new(row.amount, currency(&row.currency)?),
-            tied: row
-                .tied
-                .iter()
-                .filter_map(|word| {
-                    [Effect::Capture, Effect::Refund, Effect::RefundFailure]
-                        .into_iter()
-                        .find(|effect| effect.as_str() == word)
-                })
-                .collect(),
+            fee: row.fee,
+            returned_fee: row.returned_fee,
+            tied: row.tied.iter().filter_map(|word| Effect::from_word(word)).collect(),
         })
     }
 }
@@ -302,7 +294,8 @@ pub(super) async fn operations_by_reference(
         OperationRow,
         r#"select o.operation_id as "operation_id!: OperationId", o.named_id as "named_id!: OperationId",
                 o.payment_id as "payment_id!: PaymentId", o.order_id as "order_id!", o.effect as "effect!",
-                o.status as "status!", o.psp_reference, o.amount as "amount!", o.currency as "currency!",
+                o.status as "status!", o.psp_reference, o.amount as "amount!", o.currency as "currency!", o.fee as "fee!",
+                o.returned_fee as "returned_fee!",
                 array(select m.effect from recon_match m
                       where m.merchant_id = $1 and m.operation_id = o.operation_id and m.revoked_at is null) as "tied!"
          from unnest($3::text[]) as named (reference)
@@ -333,7 +326,8 @@ pub(super) async fn operations_by_name(
         OperationRow,
         r#"select o.operation_id as "operation_id!: OperationId", o.named_id as "named_id!: OperationId",
                 o.payment_id as "payment_id!: PaymentId", o.order_id as "order_id!", o.effect as "effect!",
-                o.status as "status!", o.psp_reference, o.amount as "amount!", o.currency as "currency!",
+                o.status as "status!", o.psp_reference, o.amount as "amount!", o.currency as "currency!", o.fee as "fee!",
+                o.returned_fee as "returned_fee!",
                 array(select m.effect from recon_match m
                       where m.merchant_id = $1 and m.operation_id = o.operation_id and m.revoked_at is null) as "tied!"
          from unnest($3::uuid[]) as named (id)

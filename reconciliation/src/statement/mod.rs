@@ -39,8 +39,10 @@ pub enum LineKind {
     Refund,
     /// The same, come back: it did not reach the buyer.
     RefundFailure,
-    /// Money taken back by a cardholder's bank, or returned by it.
+    /// Money taken back by a cardholder's bank.
     Chargeback,
+    /// The same, returned by it.
+    ChargebackReversal,
     /// What the PSP charges, on its own.
     Fee,
     /// What the PSP sends to the bank, or gets back from it.
@@ -50,11 +52,12 @@ pub enum LineKind {
 }
 
 impl LineKind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Capture,
         Self::Refund,
         Self::RefundFailure,
         Self::Chargeback,
+        Self::ChargebackReversal,
         Self::Fee,
         Self::Payout,
         Self::Adjustment,
@@ -67,6 +70,7 @@ impl LineKind {
             Self::Refund => "refund",
             Self::RefundFailure => "refund_failure",
             Self::Chargeback => "chargeback",
+            Self::ChargebackReversal => "chargeback_reversal",
             Self::Fee => "fee",
             Self::Payout => "payout",
             Self::Adjustment => "adjustment",

@@ -189,6 +189,8 @@ impl Row<'_> {
         let operation = match kind {
             // the metadata of a payment names its capture, not this refund
             LineKind::Refund | LineKind::RefundFailure => columns.refund_operation,
+            // nor a dispute, which has no name of ours
+            LineKind::Chargeback | LineKind::ChargebackReversal => None,
             _ => Some(columns.operation),
         };
         let occurred_at = self.moment(columns.created)?;
@@ -267,7 +269,8 @@ fn kind_of(category: &str) -> LineKind {
         "charge" => LineKind::Capture,
         "refund" => LineKind::Refund,
         "refund_failure" => LineKind::RefundFailure,
-        "dispute" | "dispute_reversal" => LineKind::Chargeback,
+        "dispute" => LineKind::Chargeback,
+        "dispute_reversal" => LineKind::ChargebackReversal,
         "fee" | "network_cost" => LineKind::Fee,
         "payout" | "payout_reversal" => LineKind::Payout,
         // what is new to us moves our balance all the same, and a person looks at it

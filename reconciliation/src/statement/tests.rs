@@ -94,7 +94,7 @@ fn categories_become_kinds() {
         ("charge", LineKind::Capture),
         ("refund", LineKind::Refund),
         ("dispute", LineKind::Chargeback),
-        ("dispute_reversal", LineKind::Chargeback),
+        ("dispute_reversal", LineKind::ChargebackReversal),
         ("fee", LineKind::Fee),
         ("network_cost", LineKind::Fee),
         ("payout", LineKind::Payout),

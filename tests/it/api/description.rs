@@ -10,10 +10,12 @@ use super::{Answer, Api, new_key, order_of};
 use crate::world::World;
 
 /// Every route of the service, from the design: none is forgotten, and none is there that nobody knows of.
-const ROUTES: [&str; 25] = [
+const ROUTES: [&str; 27] = [
     "get /healthz",
     "get /openapi.json",
     "get /readyz",
+    "get /v1/disputes",
+    "get /v1/disputes/{dispute_id}",
     "get /v1/ledger/accounts",
     "get /v1/ledger/transactions",
     "get /v1/ledger/trial-balance",
@@ -198,11 +200,17 @@ async fn what_is_answered_is_as_described() {
         api.follow(key, &format!("{payment}/refunds"), "k-4", &json!({"amount": 100})).await.json();
     let operation = format!("/v1/operations/{}", refunded["operation_id"].as_str().unwrap());
     let review = operation.replace("operations", "reviews");
+    world.stage.send_webhooks().await.unwrap();
+    world.disputed(&json!({})).await;
+    let disputes = api.get(key, "/v1/disputes").await.json();
+    let dispute = format!("/v1/disputes/{}", disputes["data"][0]["dispute_id"].as_str().unwrap());
     let mut seen: BTreeSet<String> = BTreeSet::new();
     for (template, path) in [
         ("/healthz", "/healthz".to_owned()),
         ("/openapi.json", "/openapi.json".to_owned()),
         ("/readyz", "/readyz".to_owned()),
+        ("/v1/disputes", "/v1/disputes?limit=1&status=evidence_due".to_owned()),
+        ("/v1/disputes/{dispute_id}", dispute),
         ("/v1/ledger/accounts", "/v1/ledger/accounts?limit=2".to_owned()),
         ("/v1/ledger/accounts", "/v1/ledger/accounts?as_of=2026-01-31".to_owned()),
         ("/v1/ledger/transactions", "/v1/ledger/transactions".to_owned()),
@@ -265,6 +273,8 @@ async fn the_description_knows_the_bounds_of_what_it_describes() {
             vec![json!("2026-02-30"), json!("today")],
         ),
         ("/v1/ledger/accounts", "limit", vec![json!(50)], vec![json!(0), json!(201)]),
+        ("/v1/disputes", "status", vec![json!("evidence_due"), json!("won")], vec![json!("new"), json!("")]),
+        ("/v1/disputes", "limit", vec![json!(50)], vec![json!(0), json!(201)]),
         (
             "/v1/ledger/transactions",
             "account",

@@ -4,7 +4,6 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use reqwest::Method;
 use serde_json::json;
-use tests::installation::Shop;
 use tokio::task::block_in_place;
 use uuid::Uuid;
 
@@ -14,7 +13,7 @@ use crate::world::World;
 const SCOPES: [&str; 4] = ["payments", "finance_read", "finance_write", "webhooks"];
 
 /// What each route needs; those that need no key are not here.
-const NEEDS: [(&str, &str, &str); 21] = [
+const NEEDS: [(&str, &str, &str); 23] = [
     ("post", "/v1/payments", "payments"),
     ("get", "/v1/payments", "payments"),
     ("get", "/v1/payments/{payment_id}", "payments"),
@@ -33,6 +32,8 @@ const NEEDS: [(&str, &str, &str); 21] = [
     ("post", "/v1/reviews/{operation_id}/close", "finance_write"),
     ("get", "/v1/wallets/{seller}", "finance_read"),
     ("get", "/v1/wallets/{seller}/entries", "finance_read"),
+    ("get", "/v1/disputes", "finance_read"),
+    ("get", "/v1/disputes/{dispute_id}", "finance_read"),
     ("get", "/v1/ledger/accounts", "finance_read"),
     ("get", "/v1/ledger/transactions", "finance_read"),
     ("get", "/v1/ledger/trial-balance", "finance_read"),
@@ -42,17 +43,22 @@ const NEEDS: [(&str, &str, &str); 21] = [
 struct Routes {
     payment_id: String,
     operation_id: String,
+    dispute_id: String,
     key: String,
 }
 
 impl Routes {
-    async fn of(api: &Api, shop: &Shop) -> Self {
-        let key = shop.api_key.clone();
+    async fn of(world: &World, api: &Api) -> Self {
+        let key = world.stage.shop.api_key.clone();
         let paid = api.pay(&key, "first", &order_of("anna", "first", 1000)).await.json();
         let payment_id = paid["payment_id"].as_str().unwrap().to_owned();
         let operations = api.get(&key, &format!("/v1/payments/{payment_id}/operations")).await.json();
         let operation_id = operations["data"][0]["operation_id"].as_str().unwrap().to_owned();
-        Self { payment_id, operation_id, key }
+        world.stage.send_webhooks().await.unwrap();
+        world.disputed(&json!({})).await;
+        let disputes = api.get(&key, "/v1/disputes").await.json();
+        let dispute_id = disputes["data"][0]["dispute_id"].as_str().unwrap().to_owned();
+        Self { payment_id, operation_id, dispute_id, key }
     }
 
     /// A payment that can be captured, let go or given back, as the route needs it.
@@ -70,7 +76,8 @@ impl Routes {
         let follows = method == "post" && template.contains("{payment_id}");
         let payment_id = if follows { self.to_follow(api, template).await } else { self.payment_id.clone() };
         let path = template.replace("{payment_id}", &payment_id).replace("{seller}", "anna");
-        let path = path.replace("{operation_id}", &self.operation_id);
+        let path =
+            path.replace("{operation_id}", &self.operation_id).replace("{dispute_id}", &self.dispute_id);
         let query = if template.ends_with("/entries") { "?currency=EUR" } else { "" };
         let mut request = match method {
             "post" if template.ends_with("/close") => api
@@ -98,7 +105,7 @@ impl Routes {
 async fn each_route_opens_to_the_scope_that_it_needs_and_to_no_other() {
     let world = World::new(&[]);
     let (api, shop) = (Api::of(&world).await, &world.stage.shop);
-    let routes = Routes::of(&api, shop).await;
+    let routes = Routes::of(&world, &api).await;
     let described = api.description.operations().filter(|(.., operation)| {
         operation["security"]
             .as_array()
@@ -146,7 +153,7 @@ fn forged(key: &str, from: usize, bytes: &[u8]) -> String {
 async fn without_a_key_that_is_good_no_route_opens_and_none_says_why() {
     let world = World::new(&[]);
     let (api, shop) = (Api::of(&world).await, &world.stage.shop);
-    let routes = Routes::of(&api, shop).await;
+    let routes = Routes::of(&world, &api).await;
     let other = open_shop(&world, "Other");
     let all = SCOPES.join(",");
     let (_, expired) = new_key(&world, shop, "expired", &all, &["--expires-in", "1s"]);

@@ -143,13 +143,13 @@ pub(super) async fn settlement_moved(
              join settleable_split s on s.merchant_id = $1 and s.operation_id = m.operation_id
              where m.merchant_id = $1 and m.revoked_at is null and m.released
              union all
-             -- less what refunds had taken by then, and had not given back
+             -- less what refunds and disputes had taken by then, and had not given back
              select m.booking_id, 'seller_pending/' || s.seller_id, -d.amount
              from recon_match m
-             join refund_draw d on d.merchant_id = $1 and d.capture_id = m.operation_id
+             join capture_draw d on d.merchant_id = $1 and d.capture_id = m.operation_id
                   and d.returned_to is distinct from 'pending'
-             join operation r on r.merchant_id = $1 and r.operation_id = d.operation_id
-             join payment_split s on s.merchant_id = $1 and s.payment_id = r.payment_id and s.split_no = d.split_no
+             join operation c on c.merchant_id = $1 and c.operation_id = d.capture_id
+             join payment_split s on s.merchant_id = $1 and s.payment_id = c.payment_id and s.split_no = d.split_no
              where m.merchant_id = $1 and m.revoked_at is null and m.released
          ), expected as (
              select booking_id, code, sum(amount) as amount from part group by booking_id, code having sum(amount) <> 0
@@ -197,6 +197,16 @@ pub(super) async fn clearing(db: &mut PgConnection, merchant: MerchantId) -> Res
                     case m.effect when 'refund' then m.allocated else -m.allocated end, 0
              from recon_match m join operation o on o.merchant_id = $1 and o.operation_id = m.operation_id
              where m.merchant_id = $1 and m.revoked_at is null
+             union all
+             -- what banks took with the PSP's fee, and what came back
+             select 'psp_receivable/' || psp_account_id, currency,
+                    case funds when 'returned' then returned_fee - fee else -amount - fee end, 0
+             from dispute where merchant_id = $1 and funds <> 'left'
+             union all
+             select 'psp_receivable/' || d.psp_account_id, d.currency,
+                    case m.effect when 'chargeback' then m.allocated + d.fee else -m.allocated - d.returned_fee end, 0
+             from recon_match m join dispute d on d.merchant_id = $1 and d.dispute_id = m.operation_id
+             where m.merchant_id = $1 and m.revoked_at is null and m.allocated > 0
              union all
              select 'suspense', currency, -suspense, 0 from settlement_booking where merchant_id = $1
              union all

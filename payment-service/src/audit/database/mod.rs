@@ -7,6 +7,7 @@ mod answers;
 mod bookings;
 mod books;
 mod card_numbers;
+mod disputes;
 mod events;
 mod guards;
 mod operations;
@@ -131,6 +132,7 @@ pub(super) async fn look(
         Check::OperationAgrees => operations::agrees(db, merchant).await,
         Check::CapturePosted => bookings::capture_posted(db, merchant).await,
         Check::RefundPosted => bookings::refund_posted(db, merchant).await,
+        Check::DisputePosted => disputes::posted(db, merchant).await,
         Check::PostedOnce => bookings::posted_once(db, merchant).await,
         Check::SettlementMoved => bookings::settlement_moved(db, merchant).await,
         Check::WebhookAgrees => events::webhook_agrees(db, merchant).await,

@@ -18,6 +18,10 @@ pub(super) async fn bounds(db: &mut PgConnection, merchant: MerchantId) -> Resul
                and not (refunded_amount >= 0 and refund_reserved_amount >= 0
                         and refunded_amount + refund_reserved_amount <= captured_amount
                         and captured_amount <= authorized_amount and authorized_amount <= amount)
+                or merchant_id = $1 and refunded_amount + refund_reserved_amount + disputed_amount > captured_amount
+                   and not exists (
+                       select 1 from recon_break b
+                       where b.merchant_id = $1 and b.payment_id = payment.payment_id and b.kind = 'disputed_beyond')
          )
          select (select count(*) from payment where merchant_id = $1) as "looked!",
                 (select count(*) from offender) as "offending!",
@@ -35,6 +39,7 @@ pub(super) async fn splits(db: &mut PgConnection, merchant: MerchantId) -> Resul
         r#"with parts as (
              select payment_id, sum(amount) as amount, sum(captured_amount) as captured,
                     sum(refunded_amount) as refunded, sum(refund_reserved_amount) as reserved,
+                    sum(disputed_amount) as disputed,
                     bool_and(platform_fee between 0 and amount and captured_amount <= amount
                              and refunded_amount >= 0 and refund_reserved_amount >= 0
                              and refunded_amount + refund_reserved_amount <= captured_amount
@@ -45,7 +50,8 @@ pub(super) async fn splits(db: &mut PgConnection, merchant: MerchantId) -> Resul
              from payment p left join parts s on s.payment_id = p.payment_id
              where p.merchant_id = $1
                and (s.amount is distinct from p.amount or s.captured <> p.captured_amount
-                    or s.refunded <> p.refunded_amount or s.reserved <> p.refund_reserved_amount or not s.bounded)
+                    or s.refunded <> p.refunded_amount or s.reserved <> p.refund_reserved_amount
+                    or s.disputed <> p.disputed_amount or not s.bounded)
          )
          select (select count(*) from payment where merchant_id = $1) as "looked!",
                 (select count(*) from offender) as "offending!",

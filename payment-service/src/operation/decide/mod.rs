@@ -8,13 +8,14 @@ mod void;
 use std::time::Duration;
 
 use ::wallet::wallet::Split;
-use ledger::posting::{Builder, Posting, PostingError, Source};
+use ledger::posting::{Posting, PostingError, Source};
 use money::{Money, OperationId, SellerId};
 use time::OffsetDateTime;
 
 use super::record::{By, Finding};
 use super::state::{OperationEvent, OperationStatus};
 use super::{OperationKind, OperationView, Standing};
+use crate::draw::GiveBack;
 use crate::http::stored;
 use crate::outbox::{self, NewEvent};
 use crate::payment::{Failure, PaymentEvent, PaymentStatus, PaymentView, SplitView};
@@ -119,15 +120,6 @@ pub(super) enum Books {
     Ready(Posting),
     /// This, and what sellers get back, which depends on what is in their purses.
     GiveBack(GiveBack),
-}
-
-/// A refund that did not reach the buyer: sellers get their parts back.
-#[derive(Debug)]
-pub(super) struct GiveBack {
-    /// The other legs, with the debits that pay for it.
-    pub posting: Builder,
-    /// What each gets: the seller's part of the refund.
-    pub parts: Vec<(i16, SellerId, Money)>,
 }
 
 /// How often the PSP is asked about a buyer who has to act, beside its webhooks.

@@ -3,7 +3,8 @@
 use ledger::account::Account;
 use ledger::posting::{Builder, Posting, PostingError};
 
-use super::{Books, Change, GiveBack, Known, Share, SplitSums, change, end};
+use super::{Books, Change, Known, Share, SplitSums, change, end};
+use crate::draw::GiveBack;
 use crate::http::stored;
 use crate::operation::state::OperationStatus;
 use crate::outbox;

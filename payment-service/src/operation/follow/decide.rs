@@ -47,6 +47,8 @@ pub(super) struct SplitState {
     pub refunded: i64,
     pub reserved: i64,
     pub refunded_fee: i64,
+    pub disputed: i64,
+    pub disputed_fee: i64,
 }
 
 /// What is to be done about a request.
@@ -82,6 +84,13 @@ pub(super) struct Part {
     pub seller: SellerId,
     pub amount: i64,
     pub platform_fee: i64,
+}
+
+impl SplitState {
+    /// What refunds and disputes have taken or will.
+    const fn gone(&self) -> i64 {
+        self.refunded + self.reserved + self.disputed
+    }
 }
 
 impl Accepted {
@@ -184,23 +193,26 @@ fn refund(
     let Some(of) = state.psp_reference.clone() else {
         return Err(not_possible(state, "refunded", "the PSP has not told us of it"));
     };
-    let left = payment.captured_amount - payment.refunded_amount - payment.refund_reserved_amount;
+    let given = payment.refunded_amount + payment.refund_reserved_amount;
+    // what a bank took may be more than was left
+    let left = (payment.captured_amount - given - payment.disputed_amount).max(0);
     let amount = within(amount.or(sum(wanted)), left, Code::RefundExceedsCaptured, "refundable_amount")
         .map_err(|problem| {
             problem
                 .extension("refund_reserved_amount", payment.refund_reserved_amount)
                 .extension("refunded_amount", payment.refunded_amount)
+                .extension("disputed_amount", payment.disputed_amount)
         })?;
     let rooms: Vec<Room> = state
         .splits
         .iter()
-        .map(|split| Room { whole: split.captured, done: split.refunded + split.reserved })
+        .map(|split| Room { whole: split.captured, done: split.gone().min(split.captured) })
         .collect();
     let shares = divided(state, &rooms, amount, wanted)?;
     let fee = |split: &SplitState, share: i64| {
-        let before = split.refunded + split.reserved;
+        let before = split.gone();
         let next = fee_at(split, before + share) - fee_at(split, before);
-        let left = fee_at(split, split.captured) - split.refunded_fee;
+        let left = fee_at(split, split.captured) - split.refunded_fee - split.disputed_fee;
         if returns_fee { next.min(left) } else { 0 }
     };
     Ok(Claimed {

@@ -7,15 +7,15 @@
 mod decide;
 mod repo;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use ledger::posting::Posting;
-use money::{Currency, MerchantId, Money, OperationId, PaymentId, PspAccountId, SellerId};
+use money::{MerchantId, Money, OperationId, PaymentId, PspAccountId, SellerId};
 use sqlx::{PgPool, PgTransaction};
-use wallet::wallet::Purses;
 
-use super::{Error, draw_repo};
+use super::Error;
+use crate::draw;
 use crate::failpoint::Failpoint;
 use crate::http::request_id::RequestId;
 use crate::http::stored;
@@ -233,66 +233,30 @@ async fn follow_fresh(
     Ok(verdicts.into_iter().map(answer).collect())
 }
 
-/// Holds what refunds take of their sellers: first of this payment's money that is not settled, then of what is available,
-/// and what is not there becomes debt.
+/// Holds what refunds take of their sellers.
 async fn hold(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
     accepted: &mut [&mut Accepted],
 ) -> Result<(), Error> {
-    let sellers: BTreeSet<(SellerId, Currency)> = accepted
-        .iter()
-        .flat_map(|accepted| accepted.holds())
-        .map(|(_, seller, amount)| (seller, amount.currency))
-        .collect();
-    if sellers.is_empty() {
-        return Ok(());
-    }
-    let sellers: Vec<_> = sellers.into_iter().collect();
-    let mut purses: Purses = wallet::wallet::lock_in_tx(tx, merchant, &sellers, &[]).await?;
-    let payments: Vec<PaymentId> = accepted.iter().map(|accepted| accepted.payment_id).collect();
-    let mut pots = draw_repo::unsettled(tx, merchant, &payments).await?;
-    let mut postings = Vec::with_capacity(accepted.len());
-    for accepted in accepted.iter_mut() {
-        let mut posting = Posting::builder(accepted.source(), "refund_reserve", accepted.day);
-        for (split_no, seller, amount) in accepted.holds() {
-            let pot =
-                pots.get_mut(&(accepted.payment_id, split_no)).map(Vec::as_mut_slice).unwrap_or_default();
-            let drawn = draw(pot, amount.minor);
-            let pending = drawn.iter().map(|(_, minor)| minor).sum();
-            let purse = purses.entry((seller.clone(), amount.currency)).or_default();
-            posting = wallet::wallet::hold(posting, &seller, amount, pending, purse);
-            accepted.draws.extend(drawn.into_iter().map(|(capture, minor)| (split_no, capture, minor)));
-        }
-        match posting.build() {
-            Ok(posting) => postings.push(posting),
-            // all of it is the platform's
-            Err(ledger::posting::PostingError::Empty) => {}
-            Err(error) => return Err(error.into()),
-        }
+    let holds = accepted.iter().map(|accepted| draw::Hold {
+        payment_id: accepted.payment_id,
+        posting: Posting::builder(accepted.source(), "refund_reserve", accepted.day),
+        parts: accepted.holds(),
+    });
+    let held = draw::hold_in_tx(tx, merchant, holds.collect(), &[]).await?;
+    let mut postings = Vec::with_capacity(held.len());
+    for (accepted, held) in accepted.iter_mut().zip(held) {
+        accepted.draws = held.draws;
+        postings.extend(held.posting);
     }
     ledger::posting::post_in_tx(tx, merchant, &postings).await?;
     Ok(())
 }
 
-/// Takes up to `wanted` out of the pots, the first first, and answers how much of each.
-fn draw(pots: &mut [(OperationId, i64)], wanted: i64) -> Vec<(OperationId, i64)> {
-    let mut left = wanted;
-    let mut drawn = Vec::new();
-    for (capture, pot) in pots {
-        let taken = left.min(*pot);
-        if taken > 0 {
-            *pot -= taken;
-            left -= taken;
-            drawn.push((*capture, taken));
-        }
-    }
-    drawn
-}
-
 impl Accepted {
     /// What is held of which seller: none but for a refund.
-    fn holds(&self) -> Vec<(i16, SellerId, Money)> {
+    fn holds(&self) -> Vec<draw::Part> {
         if self.kind != super::OperationKind::Refund {
             return Vec::new();
         }

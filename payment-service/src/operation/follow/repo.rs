@@ -95,7 +95,8 @@ pub(super) async fn lock_and_read(
          )
          select t.payment_id as "payment_id!: PaymentId", p.order_id, p.ordinal, p.status, p.amount, p.currency,
                 p.capture_method, p.payment_method, p.psp_account_id as "psp_account_id: PspAccountId",
-                p.authorized_amount, p.captured_amount, p.refund_reserved_amount, p.refunded_amount, p.version,
+                p.authorized_amount, p.captured_amount, p.refund_reserved_amount, p.refunded_amount, p.disputed_amount,
+                p.version,
                 p.metadata as "metadata: Json<BTreeMap<String, String>>", p.created_at, p.updated_at, a.psp,
                 now() as "now!"
          from target t
@@ -131,6 +132,7 @@ pub(super) async fn lock_and_read(
             captured_amount: row.captured_amount,
             refund_reserved_amount: row.refund_reserved_amount,
             refunded_amount: row.refunded_amount,
+            disputed_amount: row.disputed_amount,
             splits: Vec::new(),
             metadata: row.metadata.0,
             failure: None,
@@ -166,7 +168,8 @@ async fn read_splits(
 ) -> Result<(), Error> {
     let rows = sqlx::query!(
         r#"select s.payment_id as "payment_id: PaymentId", s.split_no, s.seller_id, s.amount, s.platform_fee,
-                s.captured_amount, s.refunded_amount, s.refund_reserved_amount, s.refunded_fee
+                s.captured_amount, s.refunded_amount, s.refund_reserved_amount, s.refunded_fee, s.disputed_amount,
+                s.disputed_fee
          from unnest($2::uuid[]) as k (payment_id)
          cross join lateral (
              select * from payment_split where merchant_id = $1 and payment_id = k.payment_id offset 0
@@ -192,6 +195,8 @@ async fn read_splits(
             refunded: row.refunded_amount,
             reserved: row.refund_reserved_amount,
             refunded_fee: row.refunded_fee,
+            disputed: row.disputed_amount,
+            disputed_fee: row.disputed_fee,
         });
     }
     Ok(())
@@ -398,7 +403,7 @@ async fn insert(
              where s.ctid = locked.ctid
              returning 1
          ), draw as (
-             insert into refund_draw (merchant_id, operation_id, split_no, capture_id, amount)
+             insert into capture_draw (merchant_id, taker_id, split_no, capture_id, amount)
              select $1, d.* from unnest($24::uuid[], $25::smallint[], $26::uuid[], $27::bigint[]) as d
          )
          select (select count(*) from pay) as "payments!", (select count(*) from split) as "splits!""#,

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use time::OffsetDateTime;
 
-use super::object::{PaymentIntent, Refund};
+use super::object::{Dispute, PaymentIntent, Refund};
 use crate::psp::{Event, EventError, Subject};
 
 /// What all events have.
@@ -51,6 +51,7 @@ pub(in crate::psp) fn parse_event(raw_body: &[u8]) -> Result<Event, EventError> 
     let subject = match head.kind.as_ref() {
         kind if kind.starts_with("payment_intent.") => payment(raw_body)?,
         kind if kind.starts_with("refund.") => refund(raw_body)?,
+        kind if kind.starts_with("charge.dispute.") => dispute(raw_body, created_at)?,
         // Stripe's older name of the same, kept for some accounts
         "charge.refund.updated" => refund(raw_body)?,
         _ => Subject::Other,
@@ -81,6 +82,15 @@ fn refund(raw_body: &[u8]) -> Result<Subject, EventError> {
         expected: "a refund with an id that can be kept",
     })?;
     Ok(Subject::Refund(Box::new(evidence)))
+}
+
+fn dispute(raw_body: &[u8], at: OffsetDateTime) -> Result<Subject, EventError> {
+    let body: Body<Dispute<'_>> = serde_json::from_slice(raw_body)?;
+    let evidence = body.data.object.evidence(at).ok_or(EventError::Field {
+        field: "data.object",
+        expected: "a dispute with an id and amounts that can be kept",
+    })?;
+    Ok(Subject::Dispute(Box::new(evidence)))
 }
 
 #[cfg(test)]

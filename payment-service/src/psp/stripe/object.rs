@@ -4,10 +4,14 @@ use std::borrow::Cow;
 
 use money::OperationId;
 use serde::Deserialize;
+use time::OffsetDateTime;
 
 use super::amount::from_wire;
+use crate::dispute::{DisputeEvent, Word};
 use crate::psp::redact::clean;
-use crate::psp::{Decline, Evidence, PspReference, RefundEvidence, RefundState, State, decline};
+use crate::psp::{
+    Decline, DisputeEvidence, Evidence, PspReference, RefundEvidence, RefundState, State, decline,
+};
 
 /// The longest message of Stripe's that is kept, in characters.
 const LONGEST_MESSAGE: usize = 500;
@@ -76,6 +80,48 @@ enum RefundStatus {
     Succeeded,
     Failed,
     Canceled,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Dispute<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow)]
+    object: Cow<'a, str>,
+    amount: i64,
+    #[serde(borrow)]
+    currency: Cow<'a, str>,
+    status: DisputeStatus,
+    reason: Option<String>,
+    payment_intent: Option<NameOrObject>,
+    evidence_details: Option<EvidenceDetails>,
+    balance_transactions: Option<Vec<Movement>>,
+}
+
+/// As with payments, one that is not listed is for a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum DisputeStatus {
+    WarningNeedsResponse,
+    WarningUnderReview,
+    WarningClosed,
+    NeedsResponse,
+    UnderReview,
+    Won,
+    Lost,
+}
+
+#[derive(Debug, Deserialize)]
+struct EvidenceDetails {
+    due_by: Option<i64>,
+}
+
+/// What a dispute did to the account's balance.
+#[derive(Debug, Deserialize)]
+struct Movement {
+    amount: i64,
+    currency: String,
+    fee: i64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -209,6 +255,53 @@ impl Refund<'_> {
                 ),
             },
         })
+    }
+}
+
+impl Dispute<'_> {
+    /// What the object says, as it was at `at`. Nothing, if it is no dispute after all, or of an amount that cannot be.
+    pub(super) fn evidence(&self, at: OffsetDateTime) -> Option<DisputeEvidence> {
+        if self.object != "dispute" {
+            return None;
+        }
+        let payment = self.payment_intent.as_ref().map(|payment| PspReference::parse(payment.id()));
+        let movements = self.balance_transactions.as_deref().unwrap_or_default();
+        let times =
+            |is: fn(&Movement) -> bool| u32::try_from(movements.iter().filter(|it| is(it)).count()).ok();
+        let amount = from_wire(self.amount, &self.currency).ok()?;
+        // a fee in the currency of the account, where that is another, is booked when it is settled
+        let fees = |is: fn(&Movement) -> bool| {
+            let same = movements.iter().filter(|it| is(it) && it.currency == self.currency);
+            let fees = same.map(|moved| from_wire(moved.fee, &self.currency).map(|fee| fee.minor));
+            fees.sum::<Result<i64, _>>().ok()
+        };
+        let due = self.evidence_details.as_ref().and_then(|details| details.due_by);
+        Some(DisputeEvidence {
+            payment: payment.transpose().ok()?,
+            word: Word {
+                psp_reference: PspReference::parse(&self.id).ok()?.to_string(),
+                event: self.event(),
+                at,
+                amount: (amount.minor > 0).then_some(amount)?,
+                reason: self.reason.as_deref().map(|reason| clean(reason, "", 64)),
+                evidence_due_at: due.and_then(|due| OffsetDateTime::from_unix_timestamp(due).ok()),
+                taken: times(|moved| moved.amount < 0)?,
+                returned: times(|moved| moved.amount > 0)?,
+                fee: fees(|moved| moved.amount < 0)?,
+                returned_fee: fees(|moved| moved.amount > 0)?.saturating_neg(),
+            },
+        })
+    }
+
+    const fn event(&self) -> DisputeEvent {
+        match self.status {
+            DisputeStatus::WarningNeedsResponse | DisputeStatus::WarningUnderReview => DisputeEvent::Inquired,
+            DisputeStatus::WarningClosed => DisputeEvent::Closed,
+            DisputeStatus::NeedsResponse => DisputeEvent::EvidenceWanted,
+            DisputeStatus::UnderReview => DisputeEvent::Submitted,
+            DisputeStatus::Won => DisputeEvent::Won,
+            DisputeStatus::Lost => DisputeEvent::Lost,
+        }
     }
 }
 

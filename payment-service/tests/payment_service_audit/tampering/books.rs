@@ -1,6 +1,6 @@
 use payment_service::audit::Check::{
-    Balances, CapturePosted, EntryCurrency, Floors, Legs, PostedOnce, RefundPosted, SettlementMoved, Tenants,
-    TrialBalance, ZeroSum,
+    Balances, CapturePosted, Clearing, DisputePosted, EntryCurrency, Floors, Legs, PostedOnce, RefundPosted,
+    SettlementMoved, Tenants, TrialBalance, ZeroSum,
 };
 use sqlx::PgPool;
 
@@ -14,9 +14,23 @@ async fn books_that_are_wrong_are_told(pool: PgPool) {
             case(
                 "a transaction that does not sum to zero",
                 "update ledger_entry set amount = amount + 1
-                 where merchant_id = MERCHANT and account_id = account(MERCHANT, 'psp_fees')",
+                 where merchant_id = MERCHANT and account_id = account(MERCHANT, 'psp_fees')
+                   and transaction_id = (select transaction_id from settlement_booking where merchant_id = MERCHANT)",
                 &[ZeroSum, Balances],
                 "select transaction_id::text from settlement_booking where merchant_id = MERCHANT",
+            ),
+            case(
+                "a dispute with another fee than was booked",
+                "update dispute set fee = fee + 1 where merchant_id = MERCHANT and psp_reference = 'dp_2'",
+                &[DisputePosted, Clearing],
+                "select dispute_id::text from dispute where merchant_id = MERCHANT and psp_reference = 'dp_2'",
+            ),
+            case(
+                "a dispute that its payment does not count",
+                "update payment set disputed_amount = 0 where payment_id = pay(MERCHANT, 'o-2', 2);
+                 update payment_split set disputed_amount = 0 where payment_id = pay(MERCHANT, 'o-2', 2)",
+                &[DisputePosted],
+                "select pay(MERCHANT, 'o-2', 2)::text",
             ),
             case(
                 "a transaction without entries",

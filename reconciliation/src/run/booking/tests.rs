@@ -49,6 +49,8 @@ fn operation(effect: Effect) -> Operation {
         is_open: false,
         psp_reference: None,
         amount: Money::new(100, Currency::EUR),
+        fee: 0,
+        returned_fee: 0,
         tied: Vec::new(),
     }
 }
@@ -148,6 +150,24 @@ fn every_line_moves_the_balance_by_its_net_and_the_rest_balances_it() {
         &[(PspBalance(PSP), 50), (PayoutInTransit(PSP), -50)],
     );
     check(line(LineKind::Chargeback, -20, 0), unexplained(), &[(PspBalance(PSP), -20), (Suspense, 20)]);
+    // what was booked of its fee when it was taken is not booked again
+    let dispute = Operation { fee: 20, returned_fee: 15, ..operation(Effect::Chargeback) };
+    let returned = Tie { effect: Effect::ChargebackReversal, ..tie(&dispute) };
+    check(
+        line(LineKind::Chargeback, -100, 20),
+        Decision::Match(tie(&dispute)),
+        &[(PspBalance(PSP), -120), (PspReceivable(PSP), 120)],
+    );
+    check(
+        line(LineKind::Chargeback, -100, 22),
+        Decision::Match(tie(&dispute)),
+        &[(PspBalance(PSP), -122), (PspReceivable(PSP), 120), (PspFees, 2)],
+    );
+    check(
+        line(LineKind::ChargebackReversal, 100, -15),
+        Decision::Match(returned),
+        &[(PspBalance(PSP), 115), (PspReceivable(PSP), -115)],
+    );
 }
 
 #[test]

@@ -18,6 +18,8 @@ fn held() -> State {
         refunded: 0,
         reserved: 0,
         refunded_fee: 0,
+        disputed: 0,
+        disputed_fee: 0,
     };
     State {
         merchant: money::MerchantId::from_uuid(uuid::Uuid::nil()),
@@ -35,6 +37,7 @@ fn held() -> State {
             captured_amount: 0,
             refund_reserved_amount: 0,
             refunded_amount: 0,
+            disputed_amount: 0,
             splits: Vec::new(),
             metadata: std::collections::BTreeMap::new(),
             failure: None,
