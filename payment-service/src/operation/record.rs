@@ -14,7 +14,7 @@ use crate::failpoint::Failpoint;
 use crate::psp::{Attempt, Outcome};
 
 /// Who says so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum By {
     /// The sender or resolver that holds this fence. Superseded when it no longer does.
     Owner {
@@ -27,8 +27,18 @@ pub enum By {
     Review,
 }
 
+impl By {
+    /// The fence of an operation that had `fence` and that this changed: evidence from elsewhere takes it from its owner.
+    pub(crate) const fn fence_after(self, fence: i64) -> i64 {
+        match self {
+            Self::Evidence | Self::Review => fence + 1,
+            Self::Owner { .. } => fence,
+        }
+    }
+}
+
 /// What was found out.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Finding {
     /// The PSP's word, however it reached us.
     Answer(Outcome),

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use wallet::wallet::Split;
 
 use super::decide::{Known, Share, SplitSums};
-use super::record::{By, Decided};
+use super::record::Decided;
 use super::{Error, OperationKind, OperationStatus};
 use crate::payment::{Failure, NextAction, PaymentStatus, PaymentView, SplitView};
 use crate::psp::CaptureMethod;
@@ -347,11 +347,7 @@ impl<'a> Operations<'a> {
         let Some(change) = item.change() else { return };
         self.ids.push(item.known.operation_id.as_uuid());
         self.fences_before.push(item.known.fence);
-        // evidence from elsewhere takes the operation from its owner
-        self.fences.push(match item.recording.by {
-            By::Evidence | By::Review => item.known.fence + 1,
-            By::Owner { .. } => item.known.fence,
-        });
+        self.fences.push(item.recording.by.fence_after(item.known.fence));
         self.statuses_before.push(item.known.status.as_str());
         self.statuses.push(change.status.as_str());
         self.reasons.push(change.reason.as_deref());

@@ -121,7 +121,7 @@ impl Aim {
 }
 
 /// What a piece of evidence comes to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Judgement {
     /// This.
     Said(Outcome),

@@ -5,7 +5,7 @@ use money::Money;
 use super::PspReference;
 
 /// What a call came to. Decided once, here; no caller adds a guess.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// The PSP did exactly what was asked.
     Succeeded(Success),
@@ -40,7 +40,7 @@ pub enum Outcome {
 }
 
 /// What the PSP did: charged, held, captured, let go, or gave back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Success {
     /// The PSP's object: of a refund its own, otherwise the payment's.
     pub reference: PspReference,
@@ -53,7 +53,7 @@ pub struct Success {
 }
 
 /// Why something was not done.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Decline {
     /// Our code, one of those in [`decline`].
     pub code: &'static str,
@@ -86,7 +86,7 @@ pub mod decline {
 }
 
 /// Why provably nothing was executed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum NotSentCode {
     /// No connection came about.
     Unreachable,
@@ -123,7 +123,7 @@ impl fmt::Display for NotSentCode {
 }
 
 /// Why nobody can tell.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Why {
     /// Sent, and no answer came: timeout, reset, or an answer that broke off.
     NoAnswer,

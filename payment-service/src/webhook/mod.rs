@@ -55,6 +55,16 @@ enum Verdict {
     Failed(String),
 }
 
+/// What an event says of an operation.
+pub(crate) enum Word {
+    /// It has ended so.
+    Ends(Outcome),
+    /// What cannot be, in words.
+    Contradicts(String),
+    /// It ends nothing by itself: whoever is in doubt asks the PSP for what is true now.
+    DecidesNothing,
+}
+
 /// What an event that may end operations says.
 enum Claim {
     Payment(Box<Evidence>),
@@ -243,15 +253,10 @@ async fn apply_to(
     expected: &Expected,
 ) -> Verdict {
     let operation_id = expected.operation_id;
-    let instead = match claim.judge(expected) {
-        Judgement::Said(outcome @ (Outcome::Succeeded(_) | Outcome::Declined { .. })) => {
-            return record(engine, merchant, operation_id, outcome).await;
-        }
-        Judgement::Said(Outcome::Unknown { why: Why::Mismatch(what), .. }) => {
-            Verdict::Quarantined(format!("it contradicts its operation: {what}"))
-        }
-        // It ends nothing by itself: whoever is in doubt asks the PSP for what is true now.
-        Judgement::Open { .. } | Judgement::Said(_) => Verdict::Stale(Some("it decides nothing by itself")),
+    let instead = match word_of(claim.judge(expected)) {
+        Word::Ends(outcome) => return record(engine, merchant, operation_id, outcome).await,
+        Word::Contradicts(what) => Verdict::Quarantined(format!("it contradicts its operation: {what}")),
+        Word::DecidesNothing => Verdict::Stale(Some("it decides nothing by itself")),
     };
     match operation::nudge(pool, merchant, operation_id).await {
         Ok(()) => instead,
@@ -277,6 +282,14 @@ async fn disputed(
         Ok(Recorded::NotOurs) => Verdict::Foreign,
         Ok(Recorded::Refused(why)) => Verdict::Quarantined(why),
         Err(error) => Verdict::failed(&error),
+    }
+}
+
+pub(crate) fn word_of(judgement: Judgement) -> Word {
+    match judgement {
+        Judgement::Said(outcome @ (Outcome::Succeeded(_) | Outcome::Declined { .. })) => Word::Ends(outcome),
+        Judgement::Said(Outcome::Unknown { why: Why::Mismatch(what), .. }) => Word::Contradicts(what),
+        Judgement::Open { .. } | Judgement::Said(_) => Word::DecidesNothing,
     }
 }
 

@@ -23,7 +23,7 @@ use crate::psp::{Decline, Outcome, PspReference, Success, decline};
 
 /// An operation and its payment as they are under the lock.
 #[derive(Debug, Clone)]
-pub(super) struct Known {
+pub(crate) struct Known {
     pub operation_id: OperationId,
     pub kind: OperationKind,
     pub status: OperationStatus,
@@ -49,7 +49,7 @@ pub(super) struct Known {
 
 /// What of a capture or refund falls on one split, and how that split stands.
 #[derive(Debug, Clone)]
-pub(super) struct Share {
+pub(crate) struct Share {
     pub split_no: i16,
     pub seller: SellerId,
     pub amount: i64,
@@ -60,7 +60,7 @@ pub(super) struct Share {
 
 /// What has become of a split so far, in minor units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct SplitSums {
+pub(crate) struct SplitSums {
     pub captured: i64,
     pub refunded: i64,
     pub reserved: i64,
@@ -77,7 +77,7 @@ impl Share {
 
 /// What is to be done about a finding.
 #[derive(Debug)]
-pub(super) enum Decision {
+pub(crate) enum Decision {
     /// Somebody else owns the operation now: the answer is evidence, and nothing more.
     Superseded,
     /// It says nothing new.
@@ -92,7 +92,7 @@ pub(super) enum Decision {
 
 /// What an operation and its payment become.
 #[derive(Debug)]
-pub(super) struct Change {
+pub(crate) struct Change {
     pub status: OperationStatus,
     pub reason: Option<String>,
     /// Why it failed, where the payment does not say so.
@@ -115,7 +115,7 @@ pub(super) struct Change {
 
 /// What is posted.
 #[derive(Debug)]
-pub(super) enum Books {
+pub(crate) enum Books {
     /// This.
     Ready(Posting),
     /// This, and what sellers get back, which depends on what is in their purses.
@@ -140,7 +140,7 @@ fn next_look(takeovers: i32) -> Duration {
 ///
 /// # Errors
 /// When the books of the outcome cannot balance, which the checks of a request prevent.
-pub(super) fn decide(known: &Known, by: By, finding: &Finding) -> Result<Decision, PostingError> {
+pub(crate) fn decide(known: &Known, by: By, finding: &Finding) -> Result<Decision, PostingError> {
     // whoever says it, and however late: money that was moved is never dropped
     if let Some(contradiction) = contradiction(known, finding) {
         return Ok(contradiction);

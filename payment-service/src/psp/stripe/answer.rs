@@ -16,7 +16,7 @@ const LONGEST_DETAIL: usize = 2000;
 
 /// What one answer means.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Answer<T> {
+pub(crate) enum Answer<T> {
     /// What was asked for.
     Given(T),
     /// The means of payment was declined; the object that was made for it may be open.

@@ -8,6 +8,7 @@
 mod amount;
 mod answer;
 mod event;
+mod next;
 mod object;
 mod request;
 mod session;
@@ -21,6 +22,7 @@ use secrecy::ExposeSecret;
 use tokio::time::Instant;
 
 use self::answer::{Answer, Reader};
+use self::next::{Closing, Next, not_sent, unknown};
 use self::request::Unsendable;
 use self::session::{Asked, Session};
 use super::budget::{Budget, Budgets};
@@ -70,10 +72,8 @@ impl Connector {
     pub(super) async fn inquire(&self, account: &Account, call: &Inquiry<'_>, until: Instant) -> Exchange {
         let budget = self.budget(account);
         let mut talk = self.talk(account, call.expected, &budget, until);
-        let outcome = match talk.find(call.reference).await {
-            Ok(found) => talk.settle(found).await,
-            Err(outcome) => outcome,
-        };
+        let found = talk.find(call.reference).await;
+        let outcome = talk.go_on(next::after_inquiry(found)).await;
         talk.end(outcome)
     }
 
@@ -84,8 +84,7 @@ impl Connector {
             Ok(Judgement::Said(Outcome::RequiresAction { reference, .. })) => {
                 talk.close(reference, None).await
             }
-            Ok(found) => talk.settle(found).await,
-            Err(outcome) => outcome,
+            found => talk.go_on(next::after_inquiry(found)).await,
         };
         talk.end(outcome)
     }
@@ -136,60 +135,18 @@ impl Talk<'_> {
             Aim::Void { .. } => Action::Cancel,
             Aim::Refund { .. } => Action::Refund,
         };
-        let Asked { answer, doubt, replayed } = self.ask_object(action, request).await;
-        let in_doubt = resent || doubt.is_some();
-        // what a try that did nothing says of the operation: nothing, if an earlier one may have done it
-        let idle = |code, message: String, why| match (doubt, resent) {
-            (Some(doubt), _) => unknown(doubt),
-            (None, true) => unknown(why),
-            (None, false) => not_sent(code, message),
-        };
-        match answer {
-            Answer::Given(judgement) => self.settle(judgement).await,
-            // An answer without an object that is not the saved one of an earlier try tells of this try alone: Stripe
-            // checks account and parameters before it looks at the key.
-            Answer::Declined { object: None, .. }
-            | Answer::Rejected { object: None, .. }
-            | Answer::Missing(_)
-                if in_doubt && !replayed =>
-            {
-                self.look_up(Why::Refused).await
-            }
-            // refused, once and for sure: that it is shown as not done is no more than that
-            Answer::Declined { decline, object } | Answer::Rejected { decline, object }
-                if !in_doubt && is_not_done(object.as_ref()) =>
-            {
-                Outcome::Declined { reference: None, decline }
-            }
-            Answer::Declined { decline, object } | Answer::Rejected { decline, object } => {
-                self.declined(decline, object).await
-            }
-            Answer::Missing(decline) => self.declined(decline, None).await,
-            Answer::Unauthorised(message) => idle(NotSentCode::RefusedCredentials, message, Why::Refused),
-            Answer::Throttled(message) => idle(NotSentCode::Busy, message, Why::Busy),
-            Answer::Unreached(message) => idle(NotSentCode::Unreachable, message, Why::NoAnswer),
-            Answer::Overdue => {
-                idle(NotSentCode::DeadlinePassed, "no time was left".to_owned(), Why::NoAnswer)
-            }
-            Answer::InFlight => unknown(Why::InFlight),
-            Answer::Doubtful(why) => unknown(why),
-            // asking for it again is of no use: ask what became of it
-            Answer::KeyConflict => self.look_up(Why::KeyConflict).await,
-            Answer::Stuck(why) => self.look_up(why).await,
-        }
+        let asked = self.ask_object(action, request).await;
+        self.go_on(next::after_sending(asked, resent, &self.reader.expected.aim)).await
     }
 
-    /// What became of an operation whose answer cannot be had; `why` not.
-    async fn look_up(&mut self, why: Why) -> Outcome {
-        match self.find(None).await {
-            Ok(found) => self.settle(found).await,
-            Err(Outcome::Unknown { reference: None, why: Why::Absent })
-                if !matches!(why, Why::KeyConflict | Why::Refused) =>
-            {
-                unknown(Why::Absent)
-            }
-            Err(Outcome::Unknown { reference: None, .. }) => unknown(why),
-            Err(outcome) => outcome,
+    /// Sees it through to an end.
+    async fn go_on(&mut self, mut next: Next) -> Outcome {
+        loop {
+            next = match next {
+                Next::End(outcome) => return outcome,
+                Next::Close(reference, decline) => return self.close(reference, decline).await,
+                Next::LookUp(why) => next::after_look_up(self.find(None).await, why),
+            };
         }
     }
 
@@ -256,63 +213,19 @@ impl Talk<'_> {
         }
     }
 
-    /// Ends with what was judged; what is still open is closed first.
-    async fn settle(&mut self, judgement: Judgement) -> Outcome {
-        match judgement {
-            Judgement::Said(outcome) => outcome,
-            Judgement::Open { reference, decline } => self.close(reference, Some(decline)).await,
-        }
-    }
-
-    /// Ends with a decline, unless its object says better or is still open.
-    async fn declined(&mut self, decline: Decline, object: Option<Judgement>) -> Outcome {
-        match object {
-            None => Outcome::Declined { reference: None, decline },
-            Some(Judgement::Open { reference, .. }) => self.close(reference, Some(decline)).await,
-            // why a charge was declined is in the answer; why a hold cannot be changed, in what became of it
-            Some(Judgement::Said(Outcome::Declined { reference, .. }))
-                if matches!(self.reader.expected.aim, Aim::Authorize { .. }) =>
-            {
-                Outcome::Declined { reference, decline }
-            }
-            Some(Judgement::Said(outcome)) => outcome,
-        }
-    }
-
     /// Cancels an object, so that it cannot be paid behind our back. Declined once Stripe confirms that it is
     /// cancelled, for the reason given or else for the object's own.
     async fn close(&mut self, reference: PspReference, decline: Option<Decline>) -> Outcome {
-        let shown = match request::cancel(&self.session.transport.client, self.account, &reference) {
+        let answer = match request::cancel(&self.session.transport.client, self.account, &reference) {
             Ok(request) => self.ask_object(Action::Cancel, &request).await.answer,
             Err(_) => Answer::Overdue,
         };
-        let judgement = match shown {
-            Answer::Given(judgement)
-            | Answer::Declined { object: Some(judgement), .. }
-            | Answer::Rejected { object: Some(judgement), .. } => judgement,
-            // nothing that tells how the object is now
-            Answer::Declined { object: None, .. }
-            | Answer::Rejected { object: None, .. }
-            | Answer::Missing(_)
-            | Answer::KeyConflict
-            | Answer::InFlight
-            | Answer::Stuck(_) => match self.retrieve(&reference).await {
-                Ok(judgement) => judgement,
-                Err(_) => return still_open(reference),
-            },
-            Answer::Unauthorised(_)
-            | Answer::Throttled(_)
-            | Answer::Unreached(_)
-            | Answer::Doubtful(_)
-            | Answer::Overdue => return still_open(reference),
+        let shown = match next::after_cancelling(answer) {
+            Closing::Shown(judgement) => Some(judgement),
+            Closing::Retrieve => self.retrieve(&reference).await.ok(),
+            Closing::Doubtful => None,
         };
-        match (judgement, decline) {
-            (Judgement::Open { .. }, _) => still_open(reference),
-            (Judgement::Said(Outcome::Declined { reference, .. }), Some(decline)) => {
-                Outcome::Declined { reference, decline }
-            }
-            (Judgement::Said(outcome), _) => outcome,
-        }
+        next::closed(reference, shown, decline)
     }
 
     async fn ask_object(&mut self, action: Action, request: &Request) -> Asked<Judgement> {
@@ -345,20 +258,4 @@ fn no_look<T>(answer: Answer<T>) -> Why {
         | Answer::Unauthorised(_)
         | Answer::KeyConflict => Why::Refused,
     }
-}
-
-const fn is_not_done(object: Option<&Judgement>) -> bool {
-    matches!(object, Some(Judgement::Said(Outcome::Unknown { why: Why::NotDone, .. })))
-}
-
-const fn unknown(why: Why) -> Outcome {
-    Outcome::Unknown { reference: None, why }
-}
-
-const fn still_open(reference: PspReference) -> Outcome {
-    Outcome::Unknown { reference: Some(reference), why: Why::StillOpen }
-}
-
-const fn not_sent(code: NotSentCode, message: String) -> Outcome {
-    Outcome::NotSent { code, message }
 }

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
 
 use super::answer::{Answer, Reading};
+use super::next::may_resend;
 use crate::psp::backoff::Pauses;
 use crate::psp::budget::Budget;
 use crate::psp::transport::{NoResponse, Response, Transport};
@@ -27,17 +28,17 @@ pub(super) struct Session<'a> {
 }
 
 /// What a request came to.
-pub(super) struct Asked<T> {
+pub(crate) struct Asked<T> {
     /// The last answer.
-    pub(super) answer: Answer<T>,
+    pub(crate) answer: Answer<T>,
     /// Why an earlier try of the same request may have been executed, if one may have been.
-    pub(super) doubt: Option<Why>,
+    pub(crate) doubt: Option<Why>,
     /// Whether the last answer is the saved one of an earlier try.
-    pub(super) replayed: bool,
+    pub(crate) replayed: bool,
 }
 
 /// What a given answer shows, for the record of the try.
-pub(super) trait Shown {
+pub(crate) trait Shown {
     fn shown(&self) -> AttemptOutcome;
 }
 
@@ -62,20 +63,12 @@ impl Session<'_> {
                 (Answer::Doubtful(why), Some(false)) => Answer::Stuck(why),
                 (answer, _) => answer,
             };
-            let is_final =
-                !resendable(&answer, reading.should_resend) || self.may_do_it_twice(action, &answer);
-            if is_final || !self.pause(pause).await {
+            let may_resend = may_resend(action, &answer, reading.should_resend, self.idempotency);
+            if !may_resend || !self.pause(pause).await {
                 return Asked { answer, doubt, replayed };
             }
             doubt = answer.doubt().or(doubt);
         }
-    }
-
-    /// Whether a try that may have been executed would be executed again: the PSP does not remember it.
-    fn may_do_it_twice<T>(&self, action: Action, answer: &Answer<T>) -> bool {
-        let moves_money = matches!(action, Action::Authorize | Action::Capture | Action::Refund);
-        let is_doubtful = matches!(answer, Answer::Doubtful(_) | Answer::InFlight);
-        moves_money && is_doubtful && self.idempotency != Idempotency::Native
     }
 
     async fn try_once<T: Shown>(
@@ -117,26 +110,9 @@ impl Session<'_> {
     }
 }
 
-/// Whether the same request, sent again, could be answered better. `asked` is what Stripe itself says.
-fn resendable<T>(answer: &Answer<T>, asked: Option<bool>) -> bool {
-    match answer {
-        Answer::Doubtful(_) | Answer::InFlight | Answer::Throttled(_) => asked != Some(false),
-        Answer::Unreached(_) => true,
-        Answer::Rejected { object: None, .. } | Answer::Missing(_) | Answer::Unauthorised(_) => {
-            asked == Some(true)
-        }
-        Answer::Given(_)
-        | Answer::Declined { .. }
-        | Answer::Rejected { object: Some(_), .. }
-        | Answer::KeyConflict
-        | Answer::Stuck(_)
-        | Answer::Overdue => false,
-    }
-}
-
-impl<T: Shown> Answer<T> {
+impl<T> Answer<T> {
     /// Why the try may have been executed, if it may.
-    fn doubt(self) -> Option<Why> {
+    pub(crate) fn doubt(self) -> Option<Why> {
         match self {
             Self::Doubtful(why) | Self::Stuck(why) => Some(why),
             Self::InFlight => Some(Why::InFlight),
@@ -151,7 +127,9 @@ impl<T: Shown> Answer<T> {
             | Self::Overdue => None,
         }
     }
+}
 
+impl<T: Shown> Answer<T> {
     fn shown(&self, action: Action) -> AttemptOutcome {
         match self {
             Self::Given(given) => given.shown(),
