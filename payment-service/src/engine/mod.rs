@@ -4,6 +4,8 @@
 //! and nothing else.
 
 mod batcher;
+#[cfg(test)]
+mod model;
 mod resolve;
 mod work;
 

@@ -42,7 +42,7 @@ const MISMATCH_LOOKS: i32 = 3;
 
 /// What to do about an operation that was taken over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+pub(super) enum Step {
     /// Send the same request under the same key.
     Resend,
     /// Ask.
@@ -60,7 +60,12 @@ enum Step {
 /// How often the PSP is asked about money that it should have let go by now.
 const HOLD_POLL: Duration = Duration::from_secs(3600);
 
-fn next_step(taken: &Taken, idempotency: Idempotency, window: Duration, settings: &Settings) -> Step {
+pub(super) fn next_step(
+    taken: &Taken,
+    idempotency: Idempotency,
+    window: Duration,
+    settings: &Settings,
+) -> Step {
     let age = taken.now - taken.first_sent_at;
     if taken.status == OperationStatus::Succeeded {
         use PaymentStatus::{Authorized, PartiallyCaptured};
@@ -232,7 +237,7 @@ impl Engine {
 
 /// What is still unknown after it was asked for once more is for a person when it has been so for too long, or when the
 /// PSP's object keeps contradicting its operation.
-fn finding_of(outcome: PspOutcome, taken: &Taken, settings: &Settings) -> Finding {
+pub(super) fn finding_of(outcome: PspOutcome, taken: &Taken, settings: &Settings) -> Finding {
     let was_unknown = taken.status == OperationStatus::Unknown;
     let is_old = taken.now - taken.first_sent_at > settings.review_after;
     match outcome {

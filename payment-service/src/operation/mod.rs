@@ -25,6 +25,8 @@ use time::OffsetDateTime;
 use crate::payment::PaymentStatus;
 use crate::psp::{Errand, Expected, PspReference};
 pub use claim::{Claim, Claimed, claim, claim_in_tx, earlier};
+#[cfg(test)]
+pub(crate) use decide::{Decision, Known, Share, SplitSums, decide};
 pub use follow::{Begun, Follow, Followed, Want, WantedPart, follow, follow_in_tx};
 pub use kind::OperationKind;
 pub use record::{By, Effect, Finding, Recorded, Recording, record, record_in_tx};

@@ -29,6 +29,8 @@ pub use evidence::{Aim, Evidence, Expected, Judgement, RefundEvidence, RefundSta
 pub use idempotency::{Idempotency, UnknownIdempotency};
 pub use outcome::{Decline, NotSentCode, Outcome, Success, Why, decline};
 pub use reference::{InvalidReference, PspReference};
+#[cfg(test)]
+pub(crate) use stripe::steps;
 pub(crate) use transport::install_tls_provider;
 pub use transport::{ClientError, Settings};
 

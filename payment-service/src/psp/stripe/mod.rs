@@ -36,6 +36,16 @@ pub(super) use amount::{read_amount, validate_amount};
 pub(super) use event::parse_event;
 pub(super) use signature::{SIGNATURE_HEADER, verify};
 
+/// The connector's decisions, for the model of the engine.
+#[cfg(test)]
+pub(crate) mod steps {
+    pub(crate) use super::answer::Answer;
+    pub(crate) use super::next::{
+        Closing, Next, after_cancelling, after_inquiry, after_look_up, after_sending, closed, may_resend,
+    };
+    pub(crate) use super::session::Asked;
+}
+
 /// At least 24 hours, less a margin for clocks and for requests under way.
 pub(super) const KEY_WINDOW: Duration = Duration::from_secs(23 * 60 * 60);
 
