@@ -18,6 +18,8 @@ mod reference;
 mod stripe;
 mod transport;
 
+use reqwest::StatusCode;
+use reqwest::header::HeaderMap;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
@@ -92,6 +94,32 @@ pub fn verify_webhook(
 ) -> Result<(), SignatureError> {
     match account.psp {
         Psp::Stripe => stripe::verify(&account.webhook_secrets, signature, raw_body, now),
+    }
+}
+
+/// What an answer shows, read as the connector reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnswerRead {
+    /// What this try showed.
+    pub shown: AttemptOutcome,
+    /// What the call came to, where nothing more has to be asked.
+    pub outcome: Option<Outcome>,
+    /// The detail that is kept of it.
+    pub detail: Option<String>,
+}
+
+/// Reads the answer to the one request of a call, for whoever has its bytes and no connection. Where the call is `resent`,
+/// an earlier one may have been executed.
+pub fn read_answer(
+    account: &Account,
+    expected: &Expected,
+    resent: bool,
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+) -> AnswerRead {
+    match account.psp {
+        Psp::Stripe => stripe::read_answer(account, expected, resent, status, headers, body),
     }
 }
 

@@ -67,6 +67,14 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// The answer to a request for the object that the operation is about.
+    pub(super) fn expected_object(&self, result: Result<Response, NoResponse>) -> Reading<Judgement> {
+        match self.expected.aim {
+            Aim::Refund { .. } => self.refund(result),
+            Aim::Authorize { .. } | Aim::Capture { .. } | Aim::Void { .. } => self.object(result),
+        }
+    }
+
     /// The answer to a request for one object.
     pub(super) fn object(&self, result: Result<Response, NoResponse>) -> Reading<Judgement> {
         self.read(result, |reader, body, reference| {

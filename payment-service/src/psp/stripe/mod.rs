@@ -17,19 +17,20 @@ mod signature;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::Request;
+use reqwest::header::HeaderMap;
+use reqwest::{Request, StatusCode};
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
 
-use self::answer::{Answer, Reader};
+use self::answer::{Answer, Reader, Reading};
 use self::next::{Closing, Next, not_sent, unknown};
 use self::request::Unsendable;
 use self::session::{Asked, Session};
 use super::budget::{Budget, Budgets};
-use super::transport::Transport;
+use super::transport::{Response, Transport};
 use super::{
-    Account, Action, Aim, ClientError, Decline, Errand, Exchange, Expected, Inquiry, Judgement, NotSentCode,
-    Outcome, PspReference, Settings, Why,
+    Account, Action, Aim, AnswerRead, ClientError, Decline, Errand, Exchange, Expected, Inquiry, Judgement,
+    NotSentCode, Outcome, PspReference, Settings, Why,
 };
 
 pub(super) use amount::{read_amount, validate_amount};
@@ -125,6 +126,37 @@ impl Connector {
     }
 }
 
+/// Reads the answer to the one request of a call.
+pub(super) fn read_answer(
+    account: &Account,
+    expected: &Expected,
+    resent: bool,
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+) -> AnswerRead {
+    let reader = Reader { expected, secret: account.api_secret.expose_secret() };
+    let Reading { answer, detail, replayed, .. } =
+        reader.expected_object(Ok(Response { status, headers, body: Ok(body) }));
+    let shown = answer.shown(action_of(&expected.aim));
+    let asked = Asked { answer, doubt: None, replayed };
+    let outcome = match next::after_sending(asked, resent, &expected.aim) {
+        Next::End(outcome) => Some(outcome),
+        Next::Close(..) | Next::LookUp(_) => None,
+    };
+    AnswerRead { shown, outcome, detail }
+}
+
+/// What is asked for, for a request that is to do what `aim` says.
+const fn action_of(aim: &Aim) -> Action {
+    match aim {
+        Aim::Authorize { .. } => Action::Authorize,
+        Aim::Capture { .. } => Action::Capture,
+        Aim::Void { .. } => Action::Cancel,
+        Aim::Refund { .. } => Action::Refund,
+    }
+}
+
 /// One call about one operation.
 struct Talk<'a> {
     session: Session<'a>,
@@ -139,12 +171,7 @@ impl Talk<'_> {
 
     /// Has it done, and sees what came of it through to an end.
     async fn send(&mut self, request: &Request, resent: bool) -> Outcome {
-        let action = match self.reader.expected.aim {
-            Aim::Authorize { .. } => Action::Authorize,
-            Aim::Capture { .. } => Action::Capture,
-            Aim::Void { .. } => Action::Cancel,
-            Aim::Refund { .. } => Action::Refund,
-        };
+        let action = action_of(&self.reader.expected.aim);
         let asked = self.ask_object(action, request).await;
         self.go_on(next::after_sending(asked, resent, &self.reader.expected.aim)).await
     }
@@ -240,9 +267,7 @@ impl Talk<'_> {
 
     async fn ask_object(&mut self, action: Action, request: &Request) -> Asked<Judgement> {
         let reader = self.reader;
-        let is_refund = matches!(reader.expected.aim, Aim::Refund { .. });
-        let read = |result| if is_refund { reader.refund(result) } else { reader.object(result) };
-        self.session.ask(action, request, read).await
+        self.session.ask(action, request, |result| reader.expected_object(result)).await
     }
 }
 

@@ -130,7 +130,7 @@ impl<T> Answer<T> {
 }
 
 impl<T: Shown> Answer<T> {
-    fn shown(&self, action: Action) -> AttemptOutcome {
+    pub(super) fn shown(&self, action: Action) -> AttemptOutcome {
         match self {
             Self::Given(given) => given.shown(),
             Self::Declined { object, .. } | Self::Rejected { object: object @ Some(_), .. } => match object {
