@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Each crate, and every crate of the workspace that it may see, directly or through others.
-const MAY_SEE: [(&str, &[&str]); 8] = [
+const MAY_SEE: [(&str, &[&str]); 9] = [
     ("money", &[]),
     ("ledger", &["money"]),
     ("wallet", &["ledger", "money"]),
@@ -27,6 +27,7 @@ const MAY_SEE: [(&str, &[&str]); 8] = [
             "wallet",
         ],
     ),
+    ("fuzz", &["embedded-postgres", "ledger", "money", "payment-service", "reconciliation", "wallet"]),
 ];
 
 fn metadata() -> Value {
