@@ -6,7 +6,7 @@ HASH := \#
 ROOT := $(shell file='$(subst ','\'',$(MAKEFILE_LIST))'; file=$${file$(HASH) }; cd -- "$$(dirname -- "$$file")" && pwd -P)
 
 .DEFAULT_GOAL := help
-TARGETS = help demo test fuzz bench build lint sqlx sqlx-check release prerequisites test-prerequisites
+TARGETS = help demo test crash fuzz bench build lint sqlx sqlx-check release prerequisites test-prerequisites
 .PHONY: $(TARGETS)
 
 ifneq ($(CURDIR),$(ROOT))
@@ -39,6 +39,9 @@ test: test-prerequisites ## every test, lint and check; leaves nothing running
 	@$(MAKE) --no-print-directory sqlx-check lint
 	@$(CARGO) build --workspace --bins
 	@"$(TARGET)/debug/with-postgres" -- $(CARGO) test --workspace
+
+crash: release ## payments while services, Postgres and connections are killed, stopped, starved and cut; exits 0 only if nothing is lost or done twice
+	@exec "$(TARGET)/release/crash"
 
 fuzz: prerequisites ## a minute (FUZZ_SECONDS) of fuzzing for each parser of foreign bytes; keeps what it finds
 	@scripts/fuzz

@@ -230,6 +230,15 @@ impl Running {
         }
     }
 
+    /// Stops it where it stands, or lets it go on: SIGSTOP, SIGCONT.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub fn suspend(&self, suspended: bool) -> Result<(), Error> {
+        let signal = if suspended { Signal::STOP } else { Signal::CONT };
+        self.child.signal(signal).map_err(Error::io(format_args!("signal {}", self.name)))
+    }
+
     /// Asks it to end: SIGTERM.
     ///
     /// # Errors
@@ -288,6 +297,8 @@ impl Drop for Running {
         if self.ended || !self.is_alive() {
             return;
         }
+        // it may be suspended
+        let _ = self.child.signal(Signal::CONT);
         // TERM first: a service that is killed leaves its database to end after it
         let _ = self.child.signal(Signal::TERM);
         if self.child.wait_timeout(Duration::from_secs(15)).is_none() {

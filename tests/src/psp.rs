@@ -1,5 +1,6 @@
 //! The PSP sandbox as a process, and its control API.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -35,6 +36,27 @@ impl SandboxSetup {
             .args([&self.state])
             .start()
     }
+}
+
+/// What a PSP does wrong: how often in a thousand calls, which call if only one, and what.
+pub type Fault = (u32, Option<&'static str>, &'static str);
+
+/// The rules for some faults: each strikes once for certain, since by its rate alone a rare one could miss a short run, and
+/// from then on at its rate. At most one strikes a call, and a rule is asked only where none before it struck: its rate is
+/// of those calls.
+#[expect(clippy::float_arithmetic, reason = "rates of faults, which are not money")]
+pub fn rules(faults: &[Fault]) -> Vec<Value> {
+    let mut left = 1.0;
+    let (mut once, mut often) = (Vec::new(), Vec::new());
+    for (per_thousand, operation, fault) in faults {
+        let rate = f64::from(*per_thousand) / 1000.0;
+        let fault: Value = serde_json::from_str(fault).unwrap_or_default();
+        let matches = operation.map_or(json!({}), |operation| json!({"operation": operation}));
+        once.push(json!({"fault": fault, "match": matches, "times": 1}));
+        often.push(json!({"fault": fault, "match": matches, "rate": rate / left}));
+        left -= rate;
+    }
+    once.into_iter().chain(often).collect()
 }
 
 /// The control API of a sandbox.
@@ -177,7 +199,13 @@ pub struct Effect {
     #[serde(default)]
     pub refund: Option<String>,
     /// What the caller noted on it.
-    pub metadata: std::collections::BTreeMap<String, String>,
+    pub metadata: BTreeMap<String, String>,
+    /// What the caller noted on the refund.
+    #[serde(default)]
+    pub refund_metadata: Option<BTreeMap<String, String>>,
+    /// The key that it was asked for with.
+    #[serde(default)]
+    pub idempotency_key: Option<String>,
 }
 
 impl Effect {

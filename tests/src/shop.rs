@@ -214,7 +214,11 @@ impl ShopClient {
         self.pages("/v1/ledger/accounts?limit=200").await
     }
 
-    async fn pages<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, Error> {
+    /// All of a list, page by page.
+    ///
+    /// # Errors
+    /// As of [`Self::read`].
+    pub async fn pages<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, Error> {
         let mut found = Vec::new();
         let mut next = path.to_owned();
         loop {

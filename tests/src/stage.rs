@@ -35,11 +35,34 @@ pub struct Stage {
     pub control: Control,
     /// The service's installation.
     pub installation: Installation,
-    service: Option<Running>,
-    serve: Launch,
-    service_address: SocketAddr,
+    service: Service,
+    /// The others on the same database.
+    replicas: Vec<Service>,
     sandbox: Option<Running>,
     sandbox_setup: SandboxSetup,
+}
+
+/// A process of the service, running or not.
+#[derive(Debug)]
+struct Service {
+    running: Option<Running>,
+    serve: Launch,
+    address: SocketAddr,
+}
+
+impl Service {
+    fn start(serve: Launch, address: SocketAddr) -> Result<Self, Error> {
+        Ok(Self { running: Some(serve.start()?), serve, address })
+    }
+
+    fn running(&self) -> Result<&Running, Error> {
+        self.running.as_ref().ok_or_else(|| Error::Unexpected("the service is not running".to_owned()))
+    }
+
+    fn start_again(&mut self) -> Result<(), Error> {
+        self.running = Some(self.serve.start()?);
+        Ok(())
+    }
 }
 
 impl Stage {
@@ -58,18 +81,17 @@ impl Stage {
         let service_address = ports::lasting()?;
         let serve = plan.installation.serve(service_address).args(plan.arguments);
         // first, so that an embedded database is made once and not by each of the commands below
-        let service = serve.start()?;
+        let service = Service::start(serve, service_address)?;
         let new = NewShop { name: "Shop", psp_url: sandbox.url(), idempotency: plan.idempotency };
         let shop = plan.installation.open_shop(new)?;
         let http = http::client()?;
         Ok(Self {
-            client: ShopClient::new(http.clone(), service.url(), &shop),
+            client: ShopClient::new(http.clone(), service.running()?.url(), &shop),
             control: Control::new(http, sandbox.url()),
             shop,
             installation: plan.installation,
-            service: Some(service),
-            serve,
-            service_address,
+            service,
+            replicas: Vec::new(),
             sandbox: Some(sandbox),
             sandbox_setup,
         })
@@ -80,7 +102,63 @@ impl Stage {
     /// # Errors
     /// When it is not running.
     pub fn service(&self) -> Result<&Running, Error> {
-        self.service.as_ref().ok_or_else(|| Error::Unexpected("the service is not running".to_owned()))
+        self.service.running()
+    }
+
+    /// Starts one more service on the same database, and answers its number. The first one's is 0. Blocks the thread.
+    ///
+    /// # Errors
+    /// When it does not get ready.
+    pub fn add_replica(&mut self, arguments: &[&str]) -> Result<usize, Error> {
+        let address = ports::lasting()?;
+        let serve = self.installation.serve(address).args(arguments);
+        self.replicas.push(Service::start(serve, address)?);
+        Ok(self.replicas.len())
+    }
+
+    /// A service by its number.
+    ///
+    /// # Errors
+    /// When it is not running.
+    pub fn replica(&self, number: usize) -> Result<&Running, Error> {
+        std::iter::once(&self.service)
+            .chain(&self.replicas)
+            .nth(number)
+            .ok_or_else(|| no_replica(number))?
+            .running()
+    }
+
+    fn replica_mut(&mut self, number: usize) -> Result<&mut Service, Error> {
+        let mut all = std::iter::once(&mut self.service).chain(&mut self.replicas);
+        all.nth(number).ok_or_else(|| no_replica(number))
+    }
+
+    /// Kills a service with SIGKILL. Blocks the thread.
+    ///
+    /// # Errors
+    /// When it cannot be killed.
+    pub fn kill_replica(&mut self, number: usize) -> Result<(), Error> {
+        self.replica_mut(number)?.running.take().map_or(Ok(()), Running::kill)
+    }
+
+    /// Starts a service again. Blocks the thread.
+    ///
+    /// # Errors
+    /// When it does not get ready.
+    pub fn start_replica(&mut self, number: usize) -> Result<(), Error> {
+        self.replica_mut(number)?.start_again()
+    }
+
+    /// The shop's clients of all services, by their numbers.
+    ///
+    /// # Errors
+    /// When the system has nothing random to give.
+    pub fn clients(&self) -> Result<Vec<ShopClient>, Error> {
+        let all = std::iter::once(&self.service).chain(&self.replicas);
+        all.map(|service| {
+            Ok(ShopClient::new(http::client()?, &format!("http://{}", service.address), &self.shop))
+        })
+        .collect()
     }
 
     /// The PSP.
@@ -93,7 +171,7 @@ impl Stage {
 
     /// Where the service listens, running or not.
     pub fn service_address(&self) -> SocketAddr {
-        self.service_address
+        self.service.address
     }
 
     /// Where the PSP listens, running or not.
@@ -101,12 +179,15 @@ impl Stage {
         self.sandbox_setup.listen
     }
 
-    /// Has the PSP send its webhooks to the service.
+    /// Has the PSP send its webhooks to the service, each to every one of them.
     ///
     /// # Errors
     /// When it refuses.
     pub async fn send_webhooks(&self) -> Result<(), Error> {
-        self.control.send_webhooks_to(&format!("http://{}", self.service_address), &self.shop).await
+        for service in std::iter::once(&self.service).chain(&self.replicas) {
+            self.control.send_webhooks_to(&format!("http://{}", service.address), &self.shop).await?;
+        }
+        Ok(())
     }
 
     /// Kills the service with SIGKILL. Blocks the thread.
@@ -114,7 +195,7 @@ impl Stage {
     /// # Errors
     /// When it cannot be killed.
     pub fn kill_service(&mut self) -> Result<(), Error> {
-        self.service.take().map_or(Ok(()), Running::kill)
+        self.service.running.take().map_or(Ok(()), Running::kill)
     }
 
     /// Stops the service with SIGTERM. Blocks the thread.
@@ -122,7 +203,7 @@ impl Stage {
     /// # Errors
     /// When it does not end well.
     pub fn stop_service(&mut self) -> Result<(), Error> {
-        self.service.take().map_or(Ok(()), Running::stop)
+        self.service.running.take().map_or(Ok(()), Running::stop)
     }
 
     /// Waits for the service, which was told to end, and is to end well. Blocks the thread.
@@ -130,7 +211,7 @@ impl Stage {
     /// # Errors
     /// When it fails, or does not end in time.
     pub fn await_end_of_service(&mut self) -> Result<(), Error> {
-        self.service.take().map_or(Ok(()), Running::end_well)
+        self.service.running.take().map_or(Ok(()), Running::end_well)
     }
 
     /// Starts the service again. Blocks the thread.
@@ -138,8 +219,7 @@ impl Stage {
     /// # Errors
     /// When it does not get ready.
     pub fn start_service(&mut self) -> Result<(), Error> {
-        self.service = Some(self.serve.start()?);
-        Ok(())
+        self.service.start_again()
     }
 
     /// Starts the service again with a variable of its environment set, this once. Blocks the thread.
@@ -147,7 +227,7 @@ impl Stage {
     /// # Errors
     /// When it does not get ready.
     pub fn start_service_with(&mut self, variable: &'static str, value: &str) -> Result<(), Error> {
-        self.service = Some(self.serve.clone().env(variable, value).start()?);
+        self.service.running = Some(self.service.serve.clone().env(variable, value).start()?);
         Ok(())
     }
 
@@ -166,6 +246,21 @@ impl Stage {
     pub fn start_sandbox(&mut self) -> Result<(), Error> {
         self.sandbox = Some(self.sandbox_setup.start()?);
         Ok(())
+    }
+
+    /// Has the PSP behave and pay out, and writes down its settlement reports.
+    ///
+    /// # Errors
+    /// When it refuses, or they cannot be written.
+    pub async fn pay_out(&self, folder: &Path) -> Result<Vec<PathBuf>, Error> {
+        self.control.heal().await?;
+        let mut paths = Vec::new();
+        for (payout, csv) in self.control.pay_out().await? {
+            let path = folder.join(format!("{payout}.csv"));
+            std::fs::write(&path, csv).map_err(Error::io(format_args!("write {}", path.display())))?;
+            paths.push(path);
+        }
+        Ok(paths)
     }
 
     /// Reconciles settlement reports with the books. Blocks the thread.
@@ -211,12 +306,19 @@ impl Stage {
         self.installation.command(["audit"]).run()
     }
 
-    /// Ends both in order. Blocks the thread.
+    /// Ends all of them in order. Blocks the thread.
     ///
     /// # Errors
     /// When one does not end well.
     pub fn end(mut self) -> Result<(), Error> {
         self.stop_service()?;
+        for replica in std::mem::take(&mut self.replicas) {
+            replica.running.map_or(Ok(()), Running::stop)?;
+        }
         self.sandbox.take().map_or(Ok(()), Running::stop)
     }
+}
+
+fn no_replica(number: usize) -> Error {
+    Error::Unexpected(format!("there is no service {number}"))
 }

@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 
 use super::client::Gauge;
 use crate::Error;
+use crate::psp::{Fault, rules};
 use crate::stage::Stage;
 
 /// Short enough that a killed service's operations are taken over while somebody watches. In production they are longer.
@@ -16,7 +17,7 @@ pub const TIMES: [&str; 6] = ["--patience", "4s", "--psp-deadline", "6s", "--lea
 
 /// What the PSP does wrong: how often in a thousand calls, which call if only one, and what. A 500 that it remembers has
 /// done something: one that had not could never be proved, by design, and would be left for a person.
-const FAULTS: [(u32, Option<&str>, &str); 7] = [
+const FAULTS: [Fault; 7] = [
     (50, None, r#"{"kind":"drop_reply","close":"reset"}"#),
     (50, None, r#"{"kind":"drop_reply","close":"fin"}"#),
     (15, None, r#"{"kind":"server_error","saved":false}"#),
@@ -77,7 +78,7 @@ pub async fn misbehave(stage: &Stage) -> Result<(), Error> {
     });
     let latency = json!({"min": 20, "max": 60});
     stage.control.configure(&json!({"latency_ms": latency, "webhooks": webhooks})).await?;
-    for rule in rules() {
+    for rule in rules(&FAULTS) {
         stage.control.fault(&rule).await?;
     }
     Ok(())
@@ -141,24 +142,6 @@ async fn sending(database_url: &str) -> Result<i64, Error> {
     Ok(count.fetch_one(&mut database).await?)
 }
 
-/// The rules for [`FAULTS`]: each strikes once for certain, since by its rate alone a rare one could miss a short day, and
-/// from then on at its rate. At most one strikes a call, and a rule is asked only where none before it struck: its rate is
-/// of those calls.
-#[expect(clippy::float_arithmetic, reason = "rates of faults, which are not money")]
-fn rules() -> Vec<Value> {
-    let mut left = 1.0;
-    let (mut once, mut often) = (Vec::new(), Vec::new());
-    for (per_thousand, operation, fault) in FAULTS {
-        let rate = f64::from(per_thousand) / 1000.0;
-        let fault: Value = serde_json::from_str(fault).unwrap_or_default();
-        let matches = operation.map_or(json!({}), |operation| json!({"operation": operation}));
-        once.push(json!({"fault": fault, "match": matches, "times": 1}));
-        often.push(json!({"fault": fault, "match": matches, "rate": rate / left}));
-        left -= rate;
-    }
-    once.into_iter().chain(often).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,6 +153,6 @@ mod tests {
             *if fault.contains("drop_reply") { &mut lost } else { &mut errors } += rate;
         }
         assert_eq!((lost, errors), (100, 50));
-        assert!(rules().iter().all(|rule| rule["fault"]["kind"].is_string()));
+        assert!(rules(&FAULTS).iter().all(|rule| rule["fault"]["kind"].is_string()));
     }
 }

@@ -9,9 +9,10 @@ use rand::{Rng, SeedableRng};
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::journal::{Event, Journal, Line};
-use super::orders::Order;
+use super::journal::{Event, Line};
 use crate::Error;
+use crate::journal::Journal;
+use crate::orders::Order;
 use crate::shop::{ShopClient, Told};
 
 /// How often a client sends a request before it leaves the rest to the shop.

@@ -1,12 +1,6 @@
-//! What a client was told, kept on disk as it was told.
-
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+//! What a client notes in its journal.
 
 use serde::{Deserialize, Serialize};
-
-use crate::Error;
 
 /// A line of a journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,58 +39,10 @@ pub enum Event {
     Unreachable,
 }
 
-/// A client's journal.
-#[derive(Debug)]
-pub struct Journal {
-    file: File,
-    path: PathBuf,
-}
-
-impl Journal {
-    /// An empty one for the client of this number.
-    ///
-    /// # Errors
-    /// When it cannot be made.
-    pub fn create(folder: &Path, client: usize) -> Result<Self, Error> {
-        let path = folder.join(format!("client-{client:02}.jsonl"));
-        let file = File::create(&path).map_err(Error::io(format_args!("make {}", path.display())))?;
-        Ok(Self { file, path })
-    }
-
-    /// Adds a line, and has it on its way to the disk before anything else happens.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn note(&mut self, line: &Line) -> Result<(), Error> {
-        let mut text = serde_json::to_string(line).map_err(|error| Error::Unexpected(error.to_string()))?;
-        text.push('\n');
-        self.file.write_all(text.as_bytes()).map_err(Error::io(format_args!("write {}", self.path.display())))
-    }
-}
-
-/// All lines of all journals in a folder.
-///
-/// # Errors
-/// When one cannot be read.
-pub fn read_all(folder: &Path) -> Result<Vec<Line>, Error> {
-    let mut lines = Vec::new();
-    let entries = fs::read_dir(folder).map_err(Error::io(format_args!("list {}", folder.display())))?;
-    for entry in entries {
-        let path = entry.map_err(Error::io("list the journals"))?.path();
-        let reading = format!("read {}", path.display());
-        let file = File::open(&path).map_err(Error::io(&reading))?;
-        for text in BufReader::new(file).lines() {
-            let text = text.map_err(Error::io(&reading))?;
-            let line = serde_json::from_str(&text);
-            lines.push(line.map_err(|error| Error::Unexpected(format!("{}: {error}", path.display())))?);
-        }
-    }
-    Ok(lines)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::{Journal, read_all};
 
     #[test]
     fn a_journal_is_read_as_it_was_written() {
@@ -108,6 +54,6 @@ mod tests {
         for line in &lines {
             journal.note(line).unwrap();
         }
-        assert_eq!(read_all(folder.path()).unwrap(), lines);
+        assert_eq!(read_all::<Line>(folder.path()).unwrap(), lines);
     }
 }

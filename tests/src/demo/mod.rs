@@ -4,8 +4,6 @@
 mod chaos;
 mod client;
 mod journal;
-mod orders;
-mod quiet;
 mod report;
 mod settlement;
 mod verdict;
@@ -22,15 +20,15 @@ use tokio::task::{JoinSet, block_in_place};
 
 use self::chaos::Killed;
 use self::client::{Client, Gauge, Market};
-use self::journal::Journal;
-use self::orders::{Day, Order};
-use self::report::{Clock, Progress, Section};
 use self::settlement::Settled;
-use self::verdict::{Check, Evidence};
-use crate::Error;
+use self::verdict::Evidence;
 use crate::installation::Installation;
+use crate::journal::Journal;
+use crate::orders::{Day, Order};
+use crate::report::{Check, Clock, Progress, Section};
 use crate::shop::Balance;
 use crate::stage::{Plan, Stage};
+use crate::{Error, quiet};
 
 /// How many clients pay at once.
 const CLIENTS: usize = 32;
@@ -109,14 +107,14 @@ async fn find_out(
     kills: &[Killed; 2],
     clock: Clock,
 ) -> Result<[Section; 2], Error> {
-    let reports = settle(stage, folder).await?;
+    let reports = stage.pay_out(folder).await?;
     let settled = read_reports(&reports)?;
     let reconciled = block_in_place(|| stage.reconcile(&reports));
     let left_over = quiet::left_over(stage).await?;
     clock.say("comparing what the service, the PSP and the clients say happened");
     let audited = block_in_place(|| stage.audit());
 
-    let journal = journal::read_all(&folder.join("journals"))?;
+    let journal = crate::journal::read_all(&folder.join("journals"))?;
     let effects = stage.control.effects().await?;
     let payments = stage.client.payments().await?;
     let wallets = wallets(stage).await?;
@@ -133,8 +131,8 @@ async fn find_out(
     };
     let stats = stage.control.get("stats").await?;
     let mut checks = evidence.checks();
-    checks.push(told("`reconcile` finds no break", &reconciled));
-    checks.push(told("`audit` finds no invariant broken", &audited));
+    checks.push(Check::told("`reconcile` finds no break", &reconciled));
+    checks.push(Check::told("`audit` finds no invariant broken", &audited));
     report::tally(&evidence);
     Ok([
         Section {
@@ -143,13 +141,6 @@ async fn find_out(
         },
         Section { title: "What must hold all the same", checks },
     ])
-}
-
-fn told(what: &'static str, result: &Result<String, Error>) -> Check {
-    match result {
-        Ok(_) => Check::that(what, true, "exit 0"),
-        Err(error) => Check { offenders: vec![error.chain()], ..Check::that(what, false, "failed") },
-    }
 }
 
 /// Lets the clients pay, and kills the service and the PSP meanwhile.
@@ -170,7 +161,7 @@ async fn sell(
         clients.spawn(client.shop(orders));
     }
     drop(market);
-    let mut progress = Progress::new(day.count(), clock);
+    let mut progress = Progress::new(day.count(), "orders", clock);
     until(&mut progress, &mut finished, day.count() * SERVICE_DIES_AT / 100).await;
     let service = block_in_place(|| chaos::kill_service(stage, &waiting, CLIENTS))?;
     progress.say(&service.of_the_service());
@@ -190,18 +181,6 @@ async fn until(progress: &mut Progress, finished: &mut UnboundedReceiver<()>, or
     while progress.count() < orders && finished.recv().await.is_some() {
         progress.advance();
     }
-}
-
-/// Has the PSP pay out, and writes down its reports.
-async fn settle(stage: &Stage, folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    stage.control.heal().await?;
-    let mut paths = Vec::new();
-    for (payout, csv) in stage.control.pay_out().await? {
-        let path = folder.join(format!("{payout}.csv"));
-        std::fs::write(&path, csv).map_err(Error::io(format_args!("write {}", path.display())))?;
-        paths.push(path);
-    }
-    Ok(paths)
 }
 
 fn read_reports(paths: &[PathBuf]) -> Result<Vec<Settled>, Error> {

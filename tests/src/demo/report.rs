@@ -3,48 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
 use super::chaos::Killed;
 use super::journal::{Event, Line};
-use super::orders::Day;
-use super::verdict::{Check, Evidence};
+use super::verdict::Evidence;
+use crate::orders::Day;
 use crate::process;
+use crate::report::{Check, Clock, Section, show};
 use crate::stage::Stage;
-
-/// How wide the names of checks and what was found are shown.
-const WIDTH: usize = 38;
-const FOUND_WIDTH: usize = 34;
-
-/// Says what happens when, in seconds since the start.
-#[derive(Debug, Clone, Copy)]
-pub struct Clock(Instant);
-
-impl Clock {
-    pub fn new(began: Instant) -> Self {
-        Self(began)
-    }
-
-    pub fn say(self, what: &str) {
-        println!("{}", self.line(what));
-    }
-
-    #[expect(clippy::float_arithmetic, reason = "a time, shown")]
-    fn line(self, what: &str) -> String {
-        format!("{:6.1} s  {what}", self.0.elapsed().as_millis() as f64 / 1000.0)
-    }
-}
-
-/// Checks that belong together.
-pub struct Section {
-    /// What they are about.
-    pub title: &'static str,
-    /// The checks.
-    pub checks: Vec<Check>,
-}
 
 pub fn opening(day: &Day, clients: usize, seed: u64) {
     println!(
@@ -65,51 +34,6 @@ pub fn started(clock: Clock, stage: &Stage) {
 
 fn urls(stage: &Stage) -> (String, String) {
     (format!("http://{}", stage.service_address()), format!("http://{}", stage.sandbox_address()))
-}
-
-/// How far the orders are: a bar on a terminal, lines elsewhere.
-pub struct Progress {
-    bar: ProgressBar,
-    clock: Clock,
-    total: usize,
-    count: usize,
-}
-
-impl Progress {
-    /// For so many orders.
-    pub fn new(total: usize, clock: Clock) -> Self {
-        let bar = ProgressBar::new(total as u64);
-        let style = ProgressStyle::with_template("          {bar:40} {pos} of {len} orders, {per_sec}");
-        if let Ok(style) = style {
-            bar.set_style(style);
-        }
-        Self { bar, clock, total, count: 0 }
-    }
-
-    /// One more.
-    pub fn advance(&mut self) {
-        self.count += 1;
-        self.bar.inc(1);
-        let step = (self.total / 10).max(1);
-        if self.bar.is_hidden() && self.count.is_multiple_of(step) {
-            self.clock.say(&format!("{} of {} orders", self.count, self.total));
-        }
-    }
-
-    /// So many so far.
-    pub fn count(&self) -> usize {
-        self.count
-    }
-
-    /// Something that happened meanwhile.
-    pub fn say(&self, what: &str) {
-        self.bar.suspend(|| self.clock.say(what));
-    }
-
-    /// All are done.
-    pub fn end(&self) {
-        self.bar.finish_and_clear();
-    }
 }
 
 /// What went wrong on purpose. A day on which something did not is a weaker one than promised.
@@ -213,17 +137,7 @@ pub fn tally(evidence: &Evidence<'_>) {
 
 /// Prints all checks, first those of what went wrong on purpose, and answers whether everything holds.
 pub fn verdict(sections: &[Section; 2], took: Duration) -> bool {
-    for section in sections {
-        println!();
-        println!("{}", section.title);
-        for check in &section.checks {
-            let mark = if check.holds { "ok" } else { "WRONG" };
-            println!("  {:<WIDTH$} {:>FOUND_WIDTH$}  {mark}", check.what, check.found);
-            for offender in &check.offenders {
-                println!("      {offender}");
-            }
-        }
-    }
+    show(sections);
     let [trouble, books] = sections.each_ref().map(|section| section.checks.iter().all(|check| check.holds));
     println!();
     let verdict = match (books, trouble) {

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::journal::{Event, Line};
-use super::orders::{Day, Part};
 use super::settlement::Settled;
+use crate::orders::{Day, Part};
 use crate::psp::Effect;
+use crate::report::{Check, shown};
 use crate::shop::{Account, Balance, Payment, TrialBalance};
 
 /// What everybody says happened.
@@ -27,39 +28,6 @@ pub struct Evidence<'a> {
     pub trial_balance: &'a [TrialBalance],
     /// What is not finished, by what it is called.
     pub left_over: &'a [(&'static str, i64)],
-}
-
-/// Something that must be so.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Check {
-    /// What is compared.
-    pub what: &'static str,
-    /// What was found.
-    pub found: String,
-    /// Whether it is as it must be.
-    pub holds: bool,
-    /// Some of those that are not.
-    pub offenders: Vec<String>,
-}
-
-/// Offenders that are shown.
-const SHOWN: usize = 5;
-
-impl Check {
-    /// A count that must be zero.
-    fn none(what: &'static str, offenders: Vec<String>) -> Self {
-        Self {
-            what,
-            found: offenders.len().to_string(),
-            holds: offenders.is_empty(),
-            offenders: offenders.into_iter().take(SHOWN).collect(),
-        }
-    }
-
-    /// A fact that must hold.
-    pub fn that(what: &'static str, holds: bool, found: impl Into<String>) -> Self {
-        Self { what, found: found.into(), holds, offenders: Vec::new() }
-    }
 }
 
 /// How the orders ended.
@@ -90,12 +58,7 @@ impl Evidence<'_> {
             self.settlement_equals_charges(),
             self.ledger_equals_settlement(),
         ];
-        checks.extend(self.left_over.iter().map(|&(what, count)| Check {
-            what,
-            found: count.to_string(),
-            holds: count == 0,
-            offenders: Vec::new(),
-        }));
+        checks.extend(self.left_over.iter().map(|&(what, count)| Check::zero(what, count)));
         checks
     }
 
@@ -334,11 +297,6 @@ fn agrees(kept: &Payment, told: &Payment) -> bool {
     same && (went_on || (&kept.status, kept.captured_amount) == (&told.status, told.captured_amount))
 }
 
-fn shown(mut offenders: Vec<String>) -> Vec<String> {
-    offenders.truncate(SHOWN);
-    offenders
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -419,6 +377,8 @@ mod tests {
             self.effects.push(Effect {
                 payment_intent: None,
                 refund: None,
+                refund_metadata: None,
+                idempotency_key: None,
                 kind: "charge".to_owned(),
                 amount: order.amount,
                 currency: currency.to_ascii_lowercase(),

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use sqlx::{Connection as _, PgConnection};
 
-use super::report::Clock;
 use crate::Error;
+use crate::report::Clock;
 use crate::stage::Stage;
 
 /// How long it may take until everything is finished.

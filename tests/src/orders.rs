@@ -9,8 +9,10 @@ use serde_json::{Value, json};
 
 /// How many sellers the shop has.
 const SELLERS: usize = 12;
-const CARDS: [&str; 4] = ["pm_card_visa", "pm_card_mastercard", "pm_card_amex", "pm_card_visa_debit"];
-const DECLINING: [&str; 4] = [
+/// Cards that pay.
+pub const CARDS: [&str; 4] = ["pm_card_visa", "pm_card_mastercard", "pm_card_amex", "pm_card_visa_debit"];
+/// Cards that do not.
+pub const DECLINING: [&str; 4] = [
     "pm_card_visa_chargeDeclined",
     "pm_card_visa_chargeDeclinedInsufficientFunds",
     "pm_card_chargeDeclinedExpiredCard",
@@ -46,6 +48,30 @@ pub struct Order {
 }
 
 impl Order {
+    /// The order of this number.
+    pub fn draw(rng: &mut SmallRng, number: usize) -> Self {
+        let currency = if rng.random_ratio(1, 4) { "USD" } else { "EUR" };
+        let sellers: Vec<String> = Day::sellers().collect();
+        let several = [1, 1, 1, 2, 3].choose(rng).copied().unwrap_or(1);
+        let chosen = sellers.choose_multiple(rng, several);
+        let parts: Vec<Part> = chosen
+            .map(|seller| {
+                let amount = rng.random_range(199..=15_000);
+                Part { seller: seller.clone(), amount, platform_fee: amount * rng.random_range(0..=12) / 100 }
+            })
+            .collect();
+        let mut cards = Vec::new();
+        if rng.random_ratio(DECLINED_PERCENT, 100) {
+            cards.extend(DECLINING.choose(rng));
+        }
+        // half of those who are declined have another card
+        if cards.is_empty() || rng.random_bool(0.5) {
+            cards.extend(CARDS.choose(rng));
+        }
+        let amount = parts.iter().map(|part| part.amount).sum();
+        Self { id: format!("order-{number:06}"), amount, currency, parts, cards }
+    }
+
     /// The request that pays it with one of its cards.
     pub fn request(&self, card: &str) -> Value {
         let splits: Vec<Value> = self
@@ -72,7 +98,7 @@ impl Day {
         let mut rng = SmallRng::seed_from_u64(seed);
         Self(
             (1..=count)
-                .map(|number| order(&mut rng, number))
+                .map(|number| Order::draw(&mut rng, number))
                 .map(|order| (order.id.clone(), order))
                 .collect(),
         )
@@ -97,29 +123,6 @@ impl Day {
     pub fn sellers() -> impl Iterator<Item = String> {
         (1..=SELLERS).map(|number| format!("seller-{number}"))
     }
-}
-
-fn order(rng: &mut SmallRng, number: usize) -> Order {
-    let currency = if rng.random_ratio(1, 4) { "USD" } else { "EUR" };
-    let sellers: Vec<String> = Day::sellers().collect();
-    let several = [1, 1, 1, 2, 3].choose(rng).copied().unwrap_or(1);
-    let chosen = sellers.choose_multiple(rng, several);
-    let parts: Vec<Part> = chosen
-        .map(|seller| {
-            let amount = rng.random_range(199..=15_000);
-            Part { seller: seller.clone(), amount, platform_fee: amount * rng.random_range(0..=12) / 100 }
-        })
-        .collect();
-    let mut cards = Vec::new();
-    if rng.random_ratio(DECLINED_PERCENT, 100) {
-        cards.extend(DECLINING.choose(rng));
-    }
-    // half of those who are declined have another card
-    if cards.is_empty() || rng.random_bool(0.5) {
-        cards.extend(CARDS.choose(rng));
-    }
-    let amount = parts.iter().map(|part| part.amount).sum();
-    Order { id: format!("order-{number:06}"), amount, currency, parts, cards }
 }
 
 #[cfg(test)]
