@@ -40,8 +40,8 @@ test: test-prerequisites ## every test, lint and check; leaves nothing running
 	@$(CARGO) build --workspace --bins
 	@"$(TARGET)/debug/with-postgres" -- $(CARGO) test --workspace
 
-crash: release ## payments while services, Postgres and connections are killed, stopped, starved and cut; exits 0 only if nothing is lost or done twice
-	@exec "$(TARGET)/release/crash"
+crash: release ## payments while services, Postgres and connections are killed, stopped, starved and cut; ARGS=--help says what can be chosen
+	@exec "$(TARGET)/release/crash" $(ARGS)
 
 fuzz: prerequisites ## a minute (FUZZ_SECONDS) of fuzzing for each parser of foreign bytes; keeps what it finds
 	@scripts/fuzz

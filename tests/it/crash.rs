@@ -4,8 +4,8 @@ use tests::process::Launch;
 use tokio::task::block_in_place;
 
 const SHORT: [&str; 8] = [
-    "--payments=200",
-    "--kills=8",
+    "--payments=160",
+    "--kills=6",
     "--zombies=3",
     "--crashes=1",
     "--full-disks=1",
@@ -21,7 +21,7 @@ async fn whatever_dies_stalls_or_is_cut_off_nothing_is_lost_and_nothing_done_twi
     let ended = block_in_place(|| crash.outcome()).unwrap();
     assert!(ended.status.success(), "{}\n{}\n{}", ended.status, ended.stdout, ended.stderr);
     for (line, found) in [
-        ("kills of a service", "8"),
+        ("kills of a service", "6"),
         ("zombies", "3"),
         ("crashes of Postgres", "1"),
         ("full disks", "1"),

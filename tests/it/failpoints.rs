@@ -1,23 +1,17 @@
 //! Every step of the engine, the inbox and the relay dies, fails or stalls, in every kind of operation: it is done once,
 //! everybody is told, and the books are right.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use payment_service::failpoint::Failpoint;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::KafkaError;
-use rdkafka::message::Message as _;
-use rdkafka::mocking::MockCluster;
-use rdkafka::producer::DefaultProducerContext;
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::{Value, json};
+use tests::kafka::Kafka;
 use tests::shop::ShopClient;
 use tokio::task::block_in_place;
 
 use crate::world::{PATIENCE, World, order, order_to_capture};
 
-const TOPIC: &str = "payonce.payments";
 /// Shorter than a step stalls.
 const SHORT: [&str; 3] = ["--patience=400ms", "--psp-deadline=800ms", "--lease=1s"];
 const WRONGS: [&str; 3] = ["crash", "error", "delay"];
@@ -66,15 +60,14 @@ struct Trial {
 
 struct Trials {
     world: World,
-    kafka: MockCluster<'static, DefaultProducerContext>,
+    kafka: Kafka,
     kind: Kind,
 }
 
 impl Trials {
     fn new(kind: Kind) -> Self {
-        let kafka = MockCluster::new(1).unwrap();
-        kafka.create_topic(TOPIC, 1, 1).unwrap();
-        let brokers = format!("--kafka-brokers={}", kafka.bootstrap_servers());
+        let kafka = Kafka::start().unwrap();
+        let brokers = format!("--kafka-brokers={}", kafka.brokers());
         let world = World::new(&[&SHORT[..], &[&brokers]].concat());
         Self { world, kafka, kind }
     }
@@ -172,39 +165,19 @@ impl Trials {
 
     /// What a consumer that knows events by their ids keeps is each payment's events, in order, all of them.
     async fn assert_first_copies_are_in_order(&self) {
-        let brokers = self.kafka.bootstrap_servers();
-        let mut latest: HashMap<String, i64> = HashMap::new();
-        for event in block_in_place(|| read_all(&brokers)) {
-            let payment = event["payment_id"].as_str().unwrap().to_owned();
-            let (version, latest) = (event["version"].as_i64().unwrap(), latest.entry(payment).or_default());
-            assert!(version <= *latest + 1, "{event} comes after {latest}");
-            *latest = version.max(*latest);
+        let events = usize::try_from(self.world.count("select count(*) from payment_event").await).unwrap();
+        self.world
+            .eventually("all have come", async || {
+                self.kafka.arrived().into_iter().collect::<HashSet<_>>().len() == events
+            })
+            .await;
+        let mut latest: HashMap<String, i32> = HashMap::new();
+        for event in self.kafka.arrived() {
+            let latest = latest.entry(event.payment_id.clone()).or_default();
+            assert!(event.version <= *latest + 1, "{event:?} comes after {latest}");
+            *latest = event.version.max(*latest);
         }
-        let events = self.world.count("select count(*) from payment_event").await;
-        assert_eq!(latest.values().sum::<i64>(), events);
-    }
-}
-
-fn read_all(brokers: &str) -> Vec<Value> {
-    let settings =
-        [("group.id", "reader"), ("enable.partition.eof", "true"), ("enable.auto.commit", "false")];
-    let mut config = ClientConfig::new();
-    config
-        .set("bootstrap.servers", brokers)
-        .extend(settings.map(|(name, value)| (name.into(), value.into())));
-    let consumer: BaseConsumer = config.create().unwrap();
-    let mut from = TopicPartitionList::new();
-    from.add_partition_offset(TOPIC, 0, Offset::Beginning).unwrap();
-    consumer.assign(&from).unwrap();
-    let (mut events, until) = (Vec::new(), Instant::now() + PATIENCE);
-    loop {
-        assert!(Instant::now() < until, "the topic could not be read to its end");
-        match consumer.poll(Duration::from_secs(1)) {
-            Some(Ok(message)) => events.push(serde_json::from_slice(message.payload().unwrap()).unwrap()),
-            Some(Err(KafkaError::PartitionEOF(_))) => return events,
-            Some(Err(error)) => panic!("{error}"),
-            None => {}
-        }
+        assert_eq!(latest.values().sum::<i32>(), i32::try_from(events).unwrap());
     }
 }
 

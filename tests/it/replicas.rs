@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 use embedded_postgres::{Durability, EmbeddedPostgres, Options, ScratchFolder};
 use rustix::process::Signal;
 use serde_json::json;
-use tests::process::Running;
 use tests::shop::{ShopClient, Told};
-use tests::{http, ports};
 use tokio::task::{JoinSet, block_in_place};
 
 use crate::crashes::{QUICK, pay_stubbornly};
@@ -17,12 +15,9 @@ const KEYS: usize = 100;
 const CLIENTS: u64 = 12;
 
 /// One more service on the world's database, and the shop's client of it.
-fn replica(world: &World) -> (Running, ShopClient) {
-    let installation = &world.stage.installation;
-    let serve = installation.serve(ports::lasting().unwrap()).args(QUICK);
-    let running = block_in_place(|| serve.start()).unwrap();
-    let client = ShopClient::new(http::client().unwrap(), running.url(), &world.stage.shop);
-    (running, client)
+fn replica(world: &mut World) -> ShopClient {
+    let number = block_in_place(|| world.stage.add_replica(&QUICK)).unwrap();
+    world.stage.clients().unwrap().remove(number)
 }
 
 /// Asks for a key's payment until it is decided.
@@ -39,8 +34,8 @@ async fn decided(client: &ShopClient, key: usize) -> Told {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_services_that_are_asked_at_once_charge_once_and_answer_alike() {
-    let world = World::new(&QUICK);
-    let (other, client_of_other) = replica(&world);
+    let mut world = World::new(&QUICK);
+    let client_of_other = replica(&mut world);
     let mut asking = JoinSet::new();
     for key in 0..KEYS {
         let (one, two) = (world.stage.client.clone(), client_of_other.clone());
@@ -53,13 +48,12 @@ async fn two_services_that_are_asked_at_once_charge_once_and_answer_alike() {
     }
     assert_eq!(world.charges().await.len(), KEYS);
     world.assert_books_are_right().await;
-    block_in_place(|| other.stop()).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_service_was_doing_when_it_was_killed_another_finishes() {
     let mut world = World::new(&QUICK);
-    let (other, client_of_other) = replica(&world);
+    let client_of_other = replica(&mut world);
     world.stage.control.configure(&json!({"latency_ms": {"min": 200, "max": 400}})).await.unwrap();
     let mut asking = JoinSet::new();
     for key in 0..KEYS {
@@ -82,7 +76,6 @@ async fn what_a_service_was_doing_when_it_was_killed_another_finishes() {
     assert_eq!(world.charges().await.len(), KEYS);
     let told = decided(&client_of_other, 0).await;
     assert_eq!(told.json()["status"], "captured");
-    block_in_place(|| other.stop()).unwrap();
     block_in_place(|| world.stage.start_service()).unwrap();
     world.assert_books_are_right().await;
 }

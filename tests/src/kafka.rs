@@ -22,7 +22,7 @@ const PARTITIONS: i32 = 3;
 const POLL: Duration = Duration::from_millis(100);
 
 /// An event of a payment, as a consumer sees it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 pub struct Arrived {
     /// The payment it is about.
     pub payment_id: String,

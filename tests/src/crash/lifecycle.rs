@@ -10,7 +10,7 @@ use crate::Error;
 use crate::orders::{CARDS, DECLINING, Order};
 
 /// How often a shop asks for the same with a new key, where the service had no time to send it.
-const TRIES: u32 = 5;
+const TRIES: u32 = 20;
 /// A card whose buyer has to act, and does not.
 const AUTHENTICATES: &str = "pm_card_threeDSecure2Required";
 

@@ -88,11 +88,11 @@ impl Arguments {
         }
     }
 
-    /// The command that does the same again.
-    fn command(&self) -> String {
+    /// What does the same again.
+    fn again(&self) -> String {
         let Self { payments, kills, zombies, crashes, full_disks, cuts, clients, seed } = self;
         format!(
-            "crash --payments {payments} --kills {kills} --zombies {zombies} --crashes {crashes} --full-disks \
+            "--payments {payments} --kills {kills} --zombies {zombies} --crashes {crashes} --full-disks \
              {full_disks} --cuts {cuts} --clients {clients} --seed {seed}"
         )
     }
@@ -106,7 +106,7 @@ pub async fn run(arguments: &Arguments) -> Result<bool, Error> {
     let scratch = ScratchFolder::create()?;
     let shown = run_in(scratch.path(), arguments).await;
     if matches!(shown, Ok(false)) || shown.as_ref().is_err_and(|error| !matches!(error, Error::Interrupted)) {
-        report::kept(&keep(scratch.path(), arguments.seed)?, &arguments.command());
+        report::kept(&keep(scratch.path(), arguments.seed)?, &arguments.again());
     }
     shown
 }

@@ -11,7 +11,6 @@ use super::Arguments;
 use super::chaos::{Counts, Struck};
 use super::client::Kind;
 use super::verdict::Ending;
-use crate::process;
 use crate::report::{Check, Clock, Section, show};
 
 /// What happened in a run.
@@ -55,14 +54,16 @@ pub fn opening(arguments: &Arguments, services: usize) {
 /// Prints everything, and answers whether it is as it must be.
 pub fn verdict(run: &Run, outcome: &Outcome, clock: Clock) -> bool {
     tally(&outcome.tally);
+    let converged = format!("{} ms", run.converged.as_millis());
+    let mut checks = outcome.checks.clone();
+    checks.push(Check::that("time to converge, once healed", true, converged));
     let sections = [
         Section { title: "What went wrong, on purpose", checks: misfortunes(run, &outcome.tally) },
-        Section { title: "What must hold all the same", checks: outcome.checks.clone() },
+        Section { title: "What must hold all the same", checks },
     ];
     show(&sections);
     let [trouble, books] = sections.each_ref().map(|section| section.checks.iter().all(|check| check.holds));
     println!();
-    println!("Healed, it took {} ms until nothing was under way any more.", run.converged.as_millis());
     clock.say(match (books, trouble) {
         (true, true) => "Nothing was lost and nothing done twice.",
         (true, false) => "Nothing was lost, but LESS WENT WRONG THAN PLANNED: that proves too little.",
@@ -137,21 +138,16 @@ fn spread(counts: &[usize]) -> String {
     let mut sorted = counts.to_vec();
     sorted.sort_unstable();
     match (sorted.first(), sorted.get(sorted.len() / 2), sorted.last()) {
-        (Some(least), Some(middle), Some(most)) => format!("{least} to {most}, mostly {middle}"),
+        (Some(least), Some(middle), Some(most)) => format!("{least} to {most}, median {middle}"),
         _ => "none".to_owned(),
     }
 }
 
 /// Says where everything is after a failure, and how to do it again.
-pub fn kept(folder: &Path, command: &str) {
-    for name in ["service.log", "sandbox.log", "postgres/server.log"] {
-        println!("--- the end of {name}:");
-        println!("{}", process::tail(&folder.join(name)));
-    }
-    println!();
+pub fn kept(folder: &Path, arguments: &str) {
     println!(
         "The clients' journals, the logs, the PSP's state and the database are in {}.",
         folder.display()
     );
-    println!("The same again: {command}");
+    println!("The same again: make crash ARGS='{arguments}'");
 }

@@ -151,4 +151,38 @@ mod tests {
             assert!(!is_commit(other));
         }
     }
+
+    /// A server that answers everything, and notes what it was told.
+    async fn answer(listener: UnixListener, heard: Arc<Mutex<Vec<Vec<u8>>>>) {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut buffer = vec![0; 100];
+        while let Ok(length @ 1..) = client.read(&mut buffer).await {
+            heard.lock().unwrap().push(buffer[..length].to_vec());
+            client.write_all(b"done").await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_cut_loses_the_answer_to_a_commit_that_has_arrived_and_to_nothing_before() {
+        const BEGIN: &[u8] = b"Q\0\0\0\x0aBEGIN\0";
+        const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
+        let folder = tempfile::tempdir().unwrap();
+        let heard = Arc::default();
+        let listener = UnixListener::bind(folder.path().join(SOCKET)).unwrap();
+        tokio::spawn(answer(listener, Arc::clone(&heard)));
+        let wire = Wire::lay(&folder.path().join("wire"), folder.path()).unwrap();
+        let mut client = UnixStream::connect(wire.folder().join(SOCKET)).await.unwrap();
+        let mut buffer = [0; 4];
+        client.write_all(BEGIN).await.unwrap();
+        client.read_exact(&mut buffer).await.unwrap();
+        let commit = async {
+            client.write_all(BEGIN).await.unwrap();
+            client.read_exact(&mut buffer).await.unwrap();
+            client.write_all(COMMIT).await.unwrap();
+            client.read(&mut buffer).await.unwrap()
+        };
+        let (cut, read) = tokio::join!(wire.cut(), commit);
+        assert_eq!((cut, read), (CutOff { connections: 1, commits: 1 }, 0));
+        assert_eq!(*heard.lock().unwrap(), [BEGIN, BEGIN, COMMIT]);
+    }
 }
