@@ -41,8 +41,8 @@ const PSP_FAULTS: [psp::Fault; 9] = [
     (5, None, r#"{"kind":"truncated_body"}"#),
 ];
 
-/// How often something that hit nothing is tried again.
-const TRIES: u32 = 30;
+/// For how long something that hit nothing is tried again.
+const PATIENCE: Duration = Duration::from_secs(90);
 /// How long a busy moment is waited for.
 const BUSY_PATIENCE: Duration = Duration::from_secs(5);
 /// How long somebody may take to notice that a service is stopped, and that service to say what it knows.
@@ -182,7 +182,8 @@ impl World {
     /// When something does not start again.
     pub async fn strike(&mut self, planned: Planned, struck: &mut Struck) -> Result<bool, Error> {
         tokio::time::sleep(planned.after).await;
-        for _ in 0..TRIES {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
             let hit = match planned.fault {
                 Fault::Kill => self.kill(planned.service, struck).await?,
                 Fault::Zombie => self.stop(planned.service, struck).await?,

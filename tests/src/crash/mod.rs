@@ -134,13 +134,13 @@ async fn run_in(folder: &Path, arguments: &Arguments) -> Result<bool, Error> {
     let stats = world.stage.control.get("stats").await?;
     chaos::heal(&world.stage).await?;
     quiet::wait(&world.stage, clock).await?;
-    let committed = relayed(&world.pool, &kafka).await?;
+    relayed(&world.pool, &kafka).await?;
     let converged = healed.elapsed();
     clock.say("nothing is under way any more; every request is repeated");
 
     let mut journal = verdict::read(journal::read_all::<Line>(&journals)?);
     replay(&world.stage.clients()?, &mut journal).await?;
-    let outcome = find_out(&world, folder, journal, &committed, &kafka).await?;
+    let outcome = find_out(&world, folder, journal, &kafka).await?;
     let run = report::Run { planned: arguments.counts(), struck, begun, converged, stats };
     let right = report::verdict(&run, &outcome, clock);
     block_in_place(|| world.end())?;
@@ -196,7 +196,10 @@ async fn go_wrong(
             tokio::time::sleep(LOOK_EVERY).await;
         }
         if !world.strike(planned, &mut struck).await? {
-            progress.say(&format!("{planned:?} hit nothing, however often it was tried"));
+            progress.say(&format!(
+                "{planned:?} hit nothing, however often it was tried: what was to follow is left out"
+            ));
+            break;
         }
         pace.struck.fetch_add(1, Ordering::SeqCst);
         progress.advance();
@@ -273,13 +276,7 @@ async fn replay(clients: &[ShopClient], journal: &mut Journal) -> Result<(), Err
 }
 
 /// Settles and reconciles what was paid, and compares what everybody says happened.
-async fn find_out(
-    world: &World,
-    folder: &Path,
-    journal: Journal,
-    committed: &[Arrived],
-    kafka: &Kafka,
-) -> Result<Outcome, Error> {
+async fn find_out(world: &World, folder: &Path, journal: Journal, kafka: &Kafka) -> Result<Outcome, Error> {
     let stage = &world.stage;
     let reports = stage.pay_out(folder).await?;
     let reconciled = block_in_place(|| stage.reconcile(&reports));
@@ -294,13 +291,14 @@ async fn find_out(
     let payments: Vec<Value> = stage.client.pages("/v1/payments?limit=200").await?;
     let operations = operations(&stage.client, &journal).await?;
     let trial_balance = stage.client.trial_balance().await?;
+    let committed = relayed(&world.pool, kafka).await?;
     let evidence = Evidence {
         journal: &journal,
         effects: &effects,
         payments: &payments,
         operations: &operations,
         trial_balance: &trial_balance,
-        committed,
+        committed: &committed,
         arrived: &kafka.arrived(),
     };
     let mut checks = evidence.checks();
