@@ -3,8 +3,8 @@
 use hmac::{Hmac, KeyInit, Mac};
 use money::{Currency, Money, OperationId};
 use payment_service::psp::{
-    Account, Aim, CaptureMethod, Expected, Idempotency, Judgement, Outcome, Psp, PspReference, Subject,
-    parse_event, verify_webhook,
+    Account, Aim, CaptureMethod, DisputeEvidence, Expected, Idempotency, Judgement, Outcome, Psp,
+    PspReference, Subject, parse_event, verify_webhook,
 };
 use sha2::Sha256;
 use time::OffsetDateTime;
@@ -35,17 +35,24 @@ pub(crate) fn body(data: &[u8]) {
         let judgement = match &event.subject {
             Subject::Payment(evidence) => evidence.judge(&expected),
             Subject::Refund(evidence) => evidence.judge(&expected),
+            Subject::Dispute(evidence) => return assert_sound(evidence),
             Subject::Other => return,
         };
         assert_names_it(&event.subject, &expected, &judgement);
     }
 }
 
+/// A dispute is of some money, and has a name.
+fn assert_sound(evidence: &DisputeEvidence) {
+    let word = &evidence.word;
+    assert!(word.amount.minor > 0 && !word.psp_reference.is_empty(), "{word:?}");
+}
+
 fn assert_names_it(subject: &Subject, expected: &Expected, judgement: &Judgement) {
     let (operation_id, reference) = match subject {
         Subject::Payment(evidence) => (evidence.operation_id, &evidence.reference),
         Subject::Refund(evidence) => (evidence.operation_id, &evidence.reference),
-        Subject::Other => return,
+        Subject::Dispute(_) | Subject::Other => return,
     };
     let is_named = match &expected.aim {
         Aim::Authorize { .. } | Aim::Refund { .. } => operation_id == Some(expected.operation_id),

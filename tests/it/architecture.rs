@@ -1,7 +1,7 @@
 //! What the crates of the workspace may know of each other.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -94,7 +94,7 @@ fn whatever_a_crate_sees_through_another_it_may_see_itself() {
 #[test]
 fn only_the_service_and_what_drives_it_name_the_network() {
     let metadata = metadata();
-    let free = ["payment-service", "psp-sandbox", "tests"];
+    let free = ["fuzz", "payment-service", "psp-sandbox", "tests"];
     for package in
         packages(&metadata).into_iter().filter(|package| !free.iter().any(|name| package["name"] == *name))
     {
@@ -119,23 +119,59 @@ fn no_handler_begins_a_transaction() {
     }
 }
 
+/// Every file of the workspace that is ours.
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in folder.read_dir().expect("a folder").flatten() {
+        let (path, name) = (entry.path(), entry.file_name());
+        let name = name.to_string_lossy();
+        if name.starts_with('.') || name == "target" || name == "node_modules" {
+            continue;
+        }
+        match path.is_dir() {
+            true => files(&path, found),
+            false => found.push(path),
+        }
+    }
+}
+
+fn workspace_files() -> (&'static Path, Vec<PathBuf>) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let mut found = Vec::new();
+    files(root, &mut found);
+    (root, found)
+}
+
 #[test]
 fn no_folder_is_called_common_or_utils() {
-    fn visit(folder: &Path) {
-        for entry in folder.read_dir().expect("a folder").flatten() {
-            let (path, name) = (entry.path(), entry.file_name());
-            let name = name.to_string_lossy();
-            if name.starts_with('.') || name == "target" || name == "node_modules" {
-                continue;
-            }
+    let (root, files) = workspace_files();
+    for path in files {
+        let inside = path.strip_prefix(root).expect("a file in it");
+        for name in inside.iter().map(|name| name.to_string_lossy()) {
             let stem = name.split('.').next().unwrap_or_default();
             for vague in ["common", "util", "utils", "helpers", "misc"] {
                 assert!(stem != vague, "{}: a name that says nothing", path.display());
             }
-            if path.is_dir() {
-                visit(&path);
-            }
         }
     }
-    visit(Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace"));
+}
+
+#[test]
+fn every_fault_has_its_row_and_every_test_named_there_exists() {
+    let (root, files) = workspace_files();
+    let table = std::fs::read_to_string(root.join("docs/faults.md")).expect("the table");
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| F")).collect();
+    let numbered =
+        rows.iter().enumerate().all(|(index, row)| row.starts_with(&format!("| F{} |", index + 1)));
+    assert!(numbered && rows.len() == 42, "{} rows", rows.len());
+    let is_rust = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "rs");
+    let sources = files.into_iter().filter(is_rust).map(std::fs::read_to_string);
+    let sources: String = sources.collect::<Result<_, _>>().expect("sources");
+    // a name of several words is a test's
+    let named = table.split('`').skip(1).step_by(2).filter(|word| word.matches('_').count() > 2);
+    let mut count = 0;
+    for name in named {
+        assert!(sources.contains(&format!("fn {name}(")), "no test is called {name}");
+        count += 1;
+    }
+    assert!(count > 60, "{count} tests are named");
 }

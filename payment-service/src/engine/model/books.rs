@@ -197,6 +197,7 @@ impl Ledger {
             captured_amount: sums.captured,
             refund_reserved_amount: sums.reserved,
             refunded_amount: sums.refunded,
+            disputed_amount: 0,
             splits: Vec::new(),
             metadata: std::collections::BTreeMap::new(),
             failure: None,
