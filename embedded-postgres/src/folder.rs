@@ -26,6 +26,18 @@ const LARGEST_LOG_BYTES: u64 = 16 * 1024 * 1024;
 /// How much of the log's end an error shows.
 const TAIL_BYTES: u64 = 4096;
 
+/// Being the owner of a folder.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file would not do: a process that another thread is just starting has it open, too, for a moment.
+        // Where it fails, the file is closed all the same.
+        let _ = self.0.unlock();
+    }
+}
+
 /// A data folder, by absolute path.
 #[derive(Debug, Clone)]
 pub(crate) struct Folder(PathBuf);
@@ -66,7 +78,7 @@ impl Folder {
     }
 
     /// Makes the folder where it is missing, and its owner us, until the lock is dropped.
-    pub(crate) fn lock(&self) -> Result<File, Error> {
+    pub(crate) fn lock(&self) -> Result<Lock, Error> {
         self.create()?;
         let path = self.lock_file();
         let mut file = OpenOptions::new()
@@ -91,7 +103,7 @@ impl Folder {
         file.set_len(0)
             .and_then(|()| writeln!(file, "{}", std::process::id()))
             .map_err(Error::io("write", &path))?;
-        Ok(file)
+        Ok(Lock(file))
     }
 
     /// Root's folder is passable, because the account of the server must get to `data` and `socket` within; both
@@ -241,6 +253,18 @@ mod tests {
         assert!(matches!(refusal, Error::InUse { pid: Some(pid), .. } if pid == std::process::id()));
         drop(first);
         folder.lock().unwrap();
+    }
+
+    #[test]
+    fn a_folder_is_free_once_its_owner_is_done_whoever_inherited_the_lock() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::at(root.path()).unwrap();
+        let lock = folder.lock().unwrap();
+        // as a process has it that is being started
+        let inherited = lock.0.try_clone().unwrap();
+        drop(lock);
+        folder.lock().unwrap();
+        drop(inherited);
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! Starting, reaching and stopping the server.
 
-use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,7 +10,7 @@ use rustix::process::Signal;
 use crate::account::Account;
 use crate::binaries::Binaries;
 use crate::connection::Connection;
-use crate::folder::Folder;
+use crate::folder::{Folder, Lock};
 use crate::predecessor::{self, PidFile};
 use crate::supervised::Supervised;
 use crate::{Error, launch};
@@ -72,7 +71,7 @@ pub struct EmbeddedPostgres {
     watcher: Option<Supervised>,
     stopped: bool,
     /// Makes us the folder's owner for as long as it is open: closed last.
-    _lock: File,
+    _lock: Lock,
 }
 
 /// A server that is ours, or that of the folder's present owner.
