@@ -1,17 +1,13 @@
 //! The SQL of disputes: rows are locked payment first.
 
-use std::collections::BTreeMap;
-
 use money::{Currency, DisputeId, MerchantId, OperationId, PaymentId, PspAccountId, SellerId};
-use sqlx::types::Json;
 use sqlx::{PgPool, PgTransaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::decide::{Change, Known, Share, SplitState, State};
 use super::{DisputeFilter, DisputeStatus, DisputeView, Error, Funds};
-use crate::payment::{PaymentStatus, PaymentView, SplitView};
-use crate::psp::CaptureMethod;
+use crate::payment::{self, SplitView};
 
 /// The payment that an account's PSP calls `reference`.
 pub(super) async fn payment_of(
@@ -39,46 +35,15 @@ pub(super) async fn lock_and_read(
     psp_reference: &str,
 ) -> Result<Option<State>, Error> {
     let row = sqlx::query!(
-        r#"select order_id, ordinal, status, amount, currency, capture_method, payment_method,
-                psp_account_id as "psp_account_id: PspAccountId", authorized_amount, captured_amount, refund_reserved_amount,
-                refunded_amount, disputed_amount, metadata as "metadata: Json<BTreeMap<String, String>>", version, created_at,
-                updated_at, now() as "now!"
-         from payment where merchant_id = $1 and payment_id = $2
-         for no key update"#,
+        r#"select version, now() as "now!" from payment where merchant_id = $1 and payment_id = $2 for no key update"#,
         merchant.as_uuid(),
         payment.as_uuid(),
     )
     .fetch_optional(&mut **tx)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    let word = |column| Error::UnknownWord(column);
-    let view = PaymentView {
-        payment_id: payment,
-        order_id: row.order_id,
-        ordinal: row.ordinal,
-        status: PaymentStatus::parse(&row.status).ok_or(word("payment.status"))?,
-        amount: row.amount,
-        currency: row.currency.parse().map_err(|_| word("payment.currency"))?,
-        capture: row
-            .capture_method
-            .parse::<CaptureMethod>()
-            .map_err(|_| word("payment.capture_method"))?
-            .as_str(),
-        payment_method: row.payment_method,
-        psp_account_id: row.psp_account_id,
-        authorized_amount: row.authorized_amount,
-        captured_amount: row.captured_amount,
-        refund_reserved_amount: row.refund_reserved_amount,
-        refunded_amount: row.refunded_amount,
-        disputed_amount: row.disputed_amount,
-        splits: Vec::new(),
-        metadata: row.metadata.0,
-        failure: None,
-        next_action: None,
-        created_at: row.created_at,
-        updated_at: row.updated_at,
-    };
-    // what hangs on a payment changes under its lock alone: read after it was taken
+    // what is locked and what hangs on it is read after the lock was taken
+    let Some(view) = payment::get(&mut **tx, merchant, payment).await? else { return Ok(None) };
     let splits = read_splits(tx, merchant, payment).await?;
     let dispute = read_known(tx, merchant, view.psp_account_id, psp_reference, &splits).await?;
     Ok(Some(State { payment: view, version: row.version, splits, dispute, now: row.now }))

@@ -51,6 +51,14 @@ pub fn changed(
     operation: OperationId,
     reason: Option<&str>,
 ) -> NewEvent {
+    let mut event = about(kind, payment);
+    event.data["operation_id"] = json!(operation);
+    event.data["reason"] = json!(reason);
+    event
+}
+
+/// An event with the payment as it then is.
+fn about(kind: &'static str, payment: &PaymentView) -> NewEvent {
     NewEvent {
         event_id: EventId::new(),
         kind,
@@ -62,8 +70,6 @@ pub fn changed(
             "amount": payment.amount,
             "currency": payment.currency,
             "captured_amount": payment.captured_amount,
-            "operation_id": operation,
-            "reason": reason,
         }),
     }
 }
@@ -76,31 +82,18 @@ pub fn of_operation(
     reason: Option<&str>,
 ) -> NewEvent {
     let mut event = changed(kind, payment, operation.operation_id, reason);
-    if let Some(data) = event.data.as_object_mut() {
-        data.insert("refund_reserved_amount".to_owned(), payment.refund_reserved_amount.into());
-        data.insert("refunded_amount".to_owned(), payment.refunded_amount.into());
-        data.insert("operation".to_owned(), json!(operation));
-    }
+    event.data["refund_reserved_amount"] = json!(payment.refund_reserved_amount);
+    event.data["refunded_amount"] = json!(payment.refunded_amount);
+    event.data["operation"] = json!(operation);
     event
 }
 
 /// The event of a dispute.
 pub fn of_dispute(kind: &'static str, payment: &PaymentView, dispute: &DisputeView) -> NewEvent {
-    NewEvent {
-        event_id: EventId::new(),
-        kind,
-        data: json!({
-            "payment_id": payment.payment_id,
-            "order_id": payment.order_id,
-            "ordinal": payment.ordinal,
-            "status": payment.status,
-            "amount": payment.amount,
-            "currency": payment.currency,
-            "captured_amount": payment.captured_amount,
-            "refund_reserved_amount": payment.refund_reserved_amount,
-            "refunded_amount": payment.refunded_amount,
-            "disputed_amount": payment.disputed_amount,
-            "dispute": dispute,
-        }),
-    }
+    let mut event = about(kind, payment);
+    event.data["refund_reserved_amount"] = json!(payment.refund_reserved_amount);
+    event.data["refunded_amount"] = json!(payment.refunded_amount);
+    event.data["disputed_amount"] = json!(payment.disputed_amount);
+    event.data["dispute"] = json!(dispute);
+    event
 }

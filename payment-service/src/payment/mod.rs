@@ -8,7 +8,7 @@ mod view;
 use std::collections::BTreeMap;
 
 use money::{MerchantId, Money, OrderId, PaymentId, PspAccountId};
-use sqlx::PgPool;
+use sqlx::{PgExecutor, PgPool};
 use wallet::wallet::Split;
 
 use crate::psp::CaptureMethod;
@@ -43,11 +43,11 @@ pub struct NewPayment {
 /// # Errors
 /// When Postgres fails.
 pub async fn get(
-    pool: &PgPool,
+    db: impl PgExecutor<'_>,
     merchant: MerchantId,
     payment: PaymentId,
 ) -> Result<Option<PaymentView>, sqlx::Error> {
-    repo::get(pool, merchant, payment).await
+    repo::get(db, merchant, payment).await
 }
 
 /// The merchant's payments, newest first.

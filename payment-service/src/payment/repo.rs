@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use money::{MerchantId, OrderId, PaymentId, PspAccountId};
-use sqlx::PgPool;
 use sqlx::types::Json;
+use sqlx::{PgExecutor, PgPool};
 use time::OffsetDateTime;
 
 use super::{Failure, NextAction, PaymentStatus, PaymentView, SplitView};
@@ -94,7 +94,7 @@ impl Row {
 }
 
 pub(super) async fn get(
-    pool: &PgPool,
+    db: impl PgExecutor<'_>,
     merchant: MerchantId,
     payment: PaymentId,
 ) -> Result<Option<PaymentView>, sqlx::Error> {
@@ -115,7 +115,7 @@ pub(super) async fn get(
         merchant.as_uuid(),
         payment.as_uuid(),
     )
-    .fetch_optional(pool)
+    .fetch_optional(db)
     .await?;
     row.map(Row::into_view).transpose()
 }
