@@ -10,7 +10,7 @@ use std::time::Duration;
 use ledger::account::Account;
 use ledger::balance::AccountFilter;
 use money::{Currency, MerchantId, Money, OperationId, PaymentId, PspAccountId};
-use payment_service::dispute::{self, DisputeEvent, Recorded, Word};
+use payment_service::dispute::{self, DisputeEvent, DisputeStatus, Recorded, Word};
 use payment_service::idempotency::{Fingerprint, IdempotencyKey};
 use payment_service::operation::{
     self, By, Claim, Claimed, Finding, Follow, Followed, Recording, Want, follow, record,
@@ -459,7 +459,8 @@ impl Shop {
         let word = Word {
             psp_reference: format!("dp_{number}"),
             event,
-            at: OffsetDateTime::now_utc(),
+            // as PSPs tell it: much happens in one second
+            at: OffsetDateTime::now_utc().replace_nanosecond(0).unwrap(),
             amount: Money::new(amount, Currency::EUR),
             reason: None,
             evidence_due_at: None,
@@ -470,6 +471,14 @@ impl Shop {
         };
         let told = dispute::record(&self.pool, self.merchant, self.account, INTENT, &word).await.unwrap();
         assert!(matches!(told, Recorded::Now(..) | Recorded::Stale), "{told:?}");
+        let stands: String =
+            sqlx::query_scalar("select status from dispute where psp_account_id = $1 and psp_reference = $2")
+                .bind(self.account.as_uuid())
+                .bind(&word.psp_reference)
+                .fetch_one(&self.pool)
+                .await
+                .unwrap();
+        assert_eq!(DisputeStatus::parse(&stands), DisputeStatus::New.apply(event).ok());
     }
 
     async fn agrees(&self, model: &Model) -> Result<(), TestCaseError> {

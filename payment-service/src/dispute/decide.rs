@@ -150,8 +150,10 @@ pub(super) fn decide(state: &State, word: &Word) -> Result<Decision, PostingErro
     let status = before.map_or(DisputeStatus::New, |known| known.view.status);
     // events come in any order: what was so before says nothing of how it stands now, only of the money
     let next = status.apply(word.event).ok().filter(|next| {
-        // of one moment's, the one that is further on came last
-        before.is_none_or(|known| (word.at, *next) >= (known.status_at, status))
+        // of one moment's, the one after which more had happened came last
+        let is_returned = funds == Funds::Returned;
+        before
+            .is_none_or(|known| (word.at, word.returned > 0, *next) >= (known.status_at, is_returned, status))
     });
     let stands = next.unwrap_or(status);
     let step = funds.next(word.taken > 0, word.returned > 0, stands == DisputeStatus::Lost);
