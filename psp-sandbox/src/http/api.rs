@@ -171,8 +171,9 @@ impl CallFacts for Call {
         }
         let about = self.form.peek("payment_intent").unwrap_or(&self.id);
         let world = locked(&self.world);
-        let intent = world.intent(about);
-        intent.is_some_and(|intent| intent.metadata.get(key) == Some(value))
+        let of_intent = world.intent(about).map(|intent| &intent.metadata);
+        let metadata = of_intent.or_else(|| world.session(about).map(|session| &session.metadata));
+        metadata.is_some_and(|metadata| metadata.get(key) == Some(value))
     }
 }
 

@@ -6,16 +6,18 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
+use maud::html;
 
 use super::control::change;
+use super::page::{page, words};
 use crate::core::{Core, SharedWorld, locked};
 use crate::wire::Form;
 
 /// The page and what its buttons do.
 pub fn routes() -> Router<Arc<Core>> {
-    Router::new().route("/3d_secure/{intent}/{secret}", get(page).post(press))
+    Router::new().route("/3d_secure/{intent}/{secret}", get(show).post(press))
 }
 
 /// The account of a PaymentIntent, when the secret is the right one.
@@ -27,20 +29,28 @@ fn find(core: &Core, id: &str, secret: &str) -> Option<SharedWorld> {
     })
 }
 
-fn nothing() -> Response {
-    (StatusCode::NOT_FOUND, "There is no such payment.").into_response()
+/// Where the page of a PaymentIntent is.
+pub fn page_of(core: &Core, intent: &str, secret: &str) -> String {
+    format!("{}/3d_secure/{intent}/{secret}", core.base_url())
 }
 
-async fn page(State(core): State<Arc<Core>>, Path((id, secret)): Path<(String, String)>) -> Response {
+fn nothing() -> Response {
+    words(StatusCode::NOT_FOUND, "Not found", "There is no such payment.")
+}
+
+async fn show(State(core): State<Arc<Core>>, Path((id, secret)): Path<(String, String)>) -> Response {
     if find(&core, &id, &secret).is_none() {
         return nothing();
     }
-    Html(
-        "<!doctype html><title>3D Secure</title><h1>Is it you?</h1><form method=post>\
-         <button name=outcome value=complete>Complete</button> \
-         <button name=outcome value=fail>Fail</button></form>",
-    )
-    .into_response()
+    let body = html! {
+        h1 { "Your bank asks" }
+        p.amount { "Is it you?" }
+        form method="post" {
+            button name="outcome" value="complete" { "Yes, it is me" small { "completes the authentication" } }
+            button name="outcome" value="fail" { "No" small { "fails it" } }
+        }
+    };
+    page(StatusCode::OK, "3D Secure", &body)
 }
 
 async fn press(
@@ -56,7 +66,7 @@ async fn press(
         Some("fail") => false,
         _ => {
             let message = "outcome must be complete or fail";
-            return (StatusCode::BAD_REQUEST, message).into_response();
+            return words(StatusCode::BAD_REQUEST, "What is that?", message);
         }
     };
     let return_url = locked(&world).intent(&id).and_then(|intent| intent.return_url.clone());
@@ -67,13 +77,13 @@ async fn press(
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         }
         Ok(Err(error)) if error.status == 400 && error.code == "payment_intent_unexpected_state" => {
-            return (StatusCode::BAD_REQUEST, error.message.into_owned()).into_response();
+            return words(StatusCode::BAD_REQUEST, "Too late", &error.message);
         }
         Ok(Err(_)) => "failed",
         Ok(Ok(_)) => "succeeded",
     };
     match return_url {
-        None => Html(format!("<!doctype html><title>3D Secure</title><p>{result}")).into_response(),
+        None => words(StatusCode::OK, "3D Secure", result),
         Some(url) => {
             let sign = if url.contains('?') { '&' } else { '?' };
             Redirect::to(&format!(

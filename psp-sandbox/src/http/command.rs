@@ -7,7 +7,8 @@ use crate::model::id::Kind;
 use crate::model::{CancellationReason, CaptureMethod, RefundReason};
 use crate::wire::{ApiError, Form};
 use crate::world::{
-    Cancel, Capture, Confirm, DisputeAnswer, NewIntent, NewRefund, RefundTarget, Tx, Update, needs_return_url,
+    Cancel, Capture, Confirm, DisputeAnswer, NewIntent, NewRefund, NewSession, RefundTarget, Tx, Update,
+    needs_return_url,
 };
 
 use super::Operation;
@@ -25,6 +26,10 @@ pub enum Command {
     Capture(String, Capture),
     /// Cancel it.
     Cancel(String, Cancel),
+    /// Make a Checkout Session.
+    CreateSession(Box<NewSession>),
+    /// Close it.
+    ExpireSession(String),
     /// Give money back.
     Refund(NewRefund),
     /// Answer a dispute.
@@ -70,6 +75,8 @@ impl Command {
                 let reason = form.word("cancellation_reason", parse, words)?;
                 Self::Cancel(id, Cancel { reason })
             }
+            Operation::SessionsCreate => Self::CreateSession(Box::new(new_session(&mut form)?)),
+            Operation::SessionsExpire => Self::ExpireSession(id),
             Operation::RefundsCreate => Self::Refund(new_refund(&mut form)?),
             Operation::DisputesUpdate => {
                 let text = form.text("evidence[uncategorized_text]");
@@ -103,6 +110,8 @@ impl Command {
             Self::Confirm(id, confirm) => tx.confirm_intent(&id, confirm),
             Self::Capture(id, capture) => tx.capture_intent(&id, &capture),
             Self::Cancel(id, cancel) => tx.cancel_intent(&id, &cancel),
+            Self::CreateSession(new) => tx.create_session(*new),
+            Self::ExpireSession(id) => tx.expire_session(&id),
             Self::Refund(new) => tx.create_refund(new),
             Self::AnswerDispute(id, answer) => tx.answer_dispute(&id, &answer),
             Self::CloseDispute(id) => tx.close_dispute(&id),
@@ -139,6 +148,7 @@ fn new_intent(form: &mut Form, world: &SharedWorld) -> Result<NewIntent, ApiErro
         statement_descriptor_suffix: suffix.map(Into::into),
         card: details.card,
         confirm: confirmed.then_some(details),
+        session: None,
     })
 }
 
@@ -200,6 +210,43 @@ fn card(form: &mut Form, world: &SharedWorld) -> Result<Option<Card>, ApiError> 
         Some(card) => Ok(Some(card)),
         None => Err(ApiError::unknown("PaymentMethod", "payment_method", &name)),
     }
+}
+
+/// One line of one thing, priced where it is asked for: what an orchestrator of payments knows.
+fn new_session(form: &mut Form) -> Result<NewSession, ApiError> {
+    let mode = Form::required("mode", form.text("mode"))?;
+    if mode != "payment" {
+        return Err(ApiError::invalid("mode", "", format!("The mode \"{mode}\" is not one of: payment.")));
+    }
+    let price = "line_items[0][price_data]";
+    let currency = format!("{price}[currency]");
+    let currency = Form::required(&currency, form.currency(&currency)?)?;
+    let name = format!("{price}[unit_amount]");
+    let amount = Form::required(&name, form.integer(&name)?)?;
+    currency.check_param(amount)?;
+    let name = format!("{price}[product_data][name]");
+    let product = Form::required(&name, form.text_within(&name, 1500)?)?;
+    let quantity = form.integer("line_items[0][quantity]")?;
+    if quantity != Some(1) {
+        let message = "This value must be equal to 1.".to_owned();
+        return Err(ApiError::invalid("line_items[0][quantity]", "parameter_invalid_integer", message));
+    }
+    let capture = "payment_intent_data[capture_method]";
+    let capture_method = form.word(capture, CaptureMethod::parse, CaptureMethod::WORDS)?;
+    let success_url = Form::required("success_url", form.text_within("success_url", 5000)?)?;
+    form.accept(&["adaptive_pricing", "payment_method_options", "ui_mode"]);
+    Ok(NewSession {
+        amount,
+        currency,
+        product: product.into(),
+        capture_method: capture_method.unwrap_or(CaptureMethod::AutomaticAsync),
+        success_url: success_url.into(),
+        cancel_url: form.text_within("cancel_url", 5000)?.map(Into::into),
+        client_reference_id: form.text_within("client_reference_id", 200)?.map(Into::into),
+        expires_at: form.integer("expires_at")?,
+        intent_metadata: form.metadata_of("payment_intent_data[metadata]")?,
+        metadata: form.metadata()?,
+    })
 }
 
 fn new_refund(form: &mut Form) -> Result<NewRefund, ApiError> {

@@ -79,6 +79,7 @@ pub fn routes() -> Router<Arc<Core>> {
         .route("/payouts/{id}/settlement.csv", get(settlement::of_payout))
         .route("/settlement.csv", get(settlement::of_all))
         .route("/discrepancies", get(list_discrepancies).post(post_discrepancy).delete(delete_discrepancies))
+        .route("/payment_intents/{id}/decide", post(decide_intent))
         .route("/refunds/{id}/fail", post(fail_refund))
         .route("/disputes", post(post_dispute))
         .route("/disputes/{id}/decide", post(decide_dispute))
@@ -338,6 +339,17 @@ async fn delete_discrepancies(State(core): Shared) -> Answered {
     shown(&json!({}))
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IntentDecision {
+    pays: bool,
+}
+
+async fn decide_intent(State(core): Shared, Path(id): Path<String>, body: Bytes) -> Answered {
+    let IntentDecision { pays } = parse(&body)?;
+    change_object(&core, Kind::Intent, &id, |tx| tx.decide_intent(&id, pays))
+}
+
 async fn fail_refund(State(core): Shared, Path(id): Path<String>) -> Answered {
     change_object(&core, Kind::Refund, &id, |tx| tx.fail_refund(&id))
 }
@@ -406,6 +418,10 @@ struct Advance {
 async fn post_clock(State(core): Shared, body: Bytes) -> Answered {
     let advance: Advance = parse(&body)?;
     let now_ms = core.advance_clock(i64::from(advance.advance_seconds) * 1000)?;
+    for shared in core.worlds() {
+        let pages = locked(&shared).sessions().len() as u64;
+        change(&core, &shared, |tx| (0..pages).for_each(|seq| tx.expire_if_due(seq)))?;
+    }
     shown(&json!({"now_ms": now_ms}))
 }
 

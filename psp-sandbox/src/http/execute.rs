@@ -10,8 +10,8 @@ use super::refusal::{key_in_use, key_reused, unavailable};
 use crate::config::Behaviour;
 use crate::core::{Core, SharedWorld, locked};
 use crate::fault::Executes;
-use crate::model::IntentStatus;
 use crate::model::event::{Snapshot, Stored};
+use crate::model::{IntentStatus, SessionStatus};
 use crate::render::Renderer;
 use crate::store::Commit;
 use crate::wire::ApiError;
@@ -159,9 +159,12 @@ impl Work<'_> {
             Err(error) => return Ok((error.status, Reply::Text(error.json(self.renderer)))),
         };
         let snapshot = world.resolve(&stored)?;
-        // Where to authenticate depends on where the sandbox listens, which a restart may change.
-        let fixed =
-            !matches!(&snapshot, Snapshot::Intent(intent) if intent.status == IntentStatus::RequiresAction);
+        // Where to authenticate or pay depends on where the sandbox listens, which a restart may change.
+        let fixed = match &snapshot {
+            Snapshot::Intent(intent) => intent.status != IntentStatus::RequiresAction,
+            Snapshot::Session(session) => session.status != SessionStatus::Open,
+            _ => true,
+        };
         if fixed && self.expand.is_empty() {
             return Ok((200, Reply::Object(stored, snapshot)));
         }

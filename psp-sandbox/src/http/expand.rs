@@ -5,7 +5,9 @@ use serde_json::Value;
 
 use crate::core::Core;
 use crate::model::id::Kind;
-use crate::render::{BalanceTransactionView, ChargeView, DisputeView, IntentView, PayoutView, RefundView};
+use crate::render::{
+    BalanceTransactionView, ChargeView, DisputeView, IntentView, PayoutView, RefundView, SessionView,
+};
 use crate::wire::ApiError;
 use crate::world::World;
 
@@ -56,6 +58,7 @@ fn object(core: &Core, world: &World, id: &str) -> Option<Value> {
     let seq = world.nonce.seq(kind, id)?;
     match kind {
         Kind::Intent => value(&IntentView::new(renderer, world.intent_at(seq)?)),
+        Kind::Session => value(&SessionView(renderer, world.session_at(seq)?)),
         Kind::Charge => value(&ChargeView(renderer, world.charge_at(seq)?)),
         Kind::Refund => value(&RefundView(renderer, world.refund_at(seq)?)),
         Kind::Dispute => value(&DisputeView(renderer, world.dispute_at(seq)?)),

@@ -3,6 +3,7 @@
 mod answer;
 mod api;
 mod authentication;
+mod checkout;
 mod command;
 mod control;
 mod deliver;
@@ -10,6 +11,7 @@ mod effects;
 mod execute;
 mod expand;
 mod operation;
+mod page;
 mod plan;
 mod read;
 mod refusal;

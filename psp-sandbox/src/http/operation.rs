@@ -31,6 +31,9 @@ operations! {
     IntentsRetrieve = "payment_intents.retrieve",
     IntentsList = "payment_intents.list",
     IntentsSearch = "payment_intents.search",
+    SessionsCreate = "checkout.sessions.create",
+    SessionsRetrieve = "checkout.sessions.retrieve",
+    SessionsExpire = "checkout.sessions.expire",
     RefundsCreate = "refunds.create",
     RefundsRetrieve = "refunds.retrieve",
     RefundsList = "refunds.list",
@@ -55,6 +58,9 @@ impl Operation {
         let resource = parts.next()?;
         let id = parts.next().unwrap_or_default();
         let action = parts.next().unwrap_or_default();
+        if (resource, id) == ("checkout", "sessions") {
+            return Self::of_session(method, action);
+        }
         let operation = match (method.as_str(), resource, id, action) {
             ("POST", "payment_intents", "", "") => Self::IntentsCreate,
             ("GET", "payment_intents", "", "") => Self::IntentsList,
@@ -84,6 +90,18 @@ impl Operation {
         Some((operation, id))
     }
 
+    /// A call under `/v1/checkout/sessions`, by what follows that.
+    fn of_session<'a>(method: &Method, rest: &'a str) -> Option<(Self, &'a str)> {
+        let (id, action) = rest.split_once('/').unwrap_or((rest, ""));
+        let operation = match (method.as_str(), id, action) {
+            ("POST", "", "") => Self::SessionsCreate,
+            ("GET", id, "") if !id.is_empty() => Self::SessionsRetrieve,
+            ("POST", _, "expire") => Self::SessionsExpire,
+            _ => return None,
+        };
+        Some((operation, id))
+    }
+
     /// Whether it reads only.
     pub const fn reads(self) -> bool {
         !matches!(
@@ -93,6 +111,8 @@ impl Operation {
                 | Self::IntentsConfirm
                 | Self::IntentsCapture
                 | Self::IntentsCancel
+                | Self::SessionsCreate
+                | Self::SessionsExpire
                 | Self::RefundsCreate
                 | Self::DisputesUpdate
                 | Self::DisputesClose
@@ -112,6 +132,10 @@ mod tests {
             (Method::GET, "/v1/payment_intents/pi_1", Some((Operation::IntentsRetrieve, "pi_1"))),
             (Method::POST, "/v1/payment_intents/pi_1/confirm", Some((Operation::IntentsConfirm, "pi_1"))),
             (Method::POST, "/v1/payment_intents/pi_1/explode", None),
+            (Method::POST, "/v1/checkout/sessions", Some((Operation::SessionsCreate, ""))),
+            (Method::GET, "/v1/checkout/sessions/cs_1", Some((Operation::SessionsRetrieve, "cs_1"))),
+            (Method::POST, "/v1/checkout/sessions/cs_1/expire", Some((Operation::SessionsExpire, "cs_1"))),
+            (Method::GET, "/v1/checkout/sessions", None),
             (Method::DELETE, "/v1/payment_intents/pi_1", None),
             (Method::GET, "/v2/payment_intents", None),
         ] {

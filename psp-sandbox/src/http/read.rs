@@ -9,7 +9,7 @@ use crate::model::event::EventKind;
 use crate::model::id::Kind;
 use crate::render::{
     AccountView, BalanceTransactionView, ChargeView, DisputeView, EventView, IntentView, PayoutView,
-    RefundView, Renderer,
+    RefundView, Renderer, SessionView,
 };
 use crate::wire::{ApiError, Form};
 use crate::world::{EventFilter, Page, PageRequest, Query, World};
@@ -57,6 +57,11 @@ impl Reader<'_> {
                 let found = world.intent(id);
                 let found = found.ok_or_else(|| ApiError::missing("payment_intent", "intent", id))?;
                 text(&IntentView::new(renderer, found))
+            }
+            Operation::SessionsRetrieve => {
+                let found = world.session(id);
+                let found = found.ok_or_else(|| ApiError::missing("checkout.session", "session", id))?;
+                text(&SessionView(renderer, found))
             }
             Operation::ChargesRetrieve => {
                 let found = seq(Kind::Charge).and_then(|seq| world.charge_at(seq));

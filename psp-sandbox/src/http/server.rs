@@ -13,7 +13,7 @@ use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{api, authentication, control};
+use super::{api, authentication, checkout, control};
 use crate::core::Core;
 use crate::fault::Close;
 
@@ -137,6 +137,7 @@ pub async fn serve(listener: TcpListener, core: Arc<Core>) {
     let app = Router::new()
         .nest("/_sandbox", control::routes())
         .merge(authentication::routes())
+        .merge(checkout::routes())
         .fallback(api::handle)
         .with_state(core);
     let app = app.into_make_service_with_connect_info::<Peer>();

@@ -134,6 +134,8 @@ pub enum Temper {
     Authenticates,
     /// The buyer authenticates and then the issuer refuses.
     AuthenticatesThenDeclines(&'static str),
+    /// The buyer's bank takes days to say whether it pays.
+    Takes,
 }
 
 /// One of the PSP's test payment methods.
@@ -141,7 +143,7 @@ pub enum Temper {
 pub struct TestCard {
     /// The token a caller names it by.
     pub token: &'static str,
-    /// `visa`, `mastercard`, …
+    /// `visa`, `mastercard`, …; of a bank account, [`BANK_ACCOUNT`].
     pub brand: &'static str,
     /// Last digits of its number; the number itself exists nowhere.
     pub last4: &'static str,
@@ -161,13 +163,16 @@ const fn card(
     TestCard { token, brand, last4, funding, temper }
 }
 
+/// The type of a payment method that is no card, and its brand here.
+pub const BANK_ACCOUNT: &str = "us_bank_account";
+
 const fn visa(token: &'static str, last4: &'static str, temper: Temper) -> TestCard {
     card(token, "visa", last4, "credit", temper)
 }
 
-use Temper::{Authenticates, AuthenticatesThenDeclines, Declines, Pays};
+use Temper::{Authenticates, AuthenticatesThenDeclines, Declines, Pays, Takes};
 
-static CARDS: [TestCard; 27] = [
+static CARDS: [TestCard; 28] = [
     visa("pm_card_visa", "4242", Pays),
     card("pm_card_visa_debit", "visa", "5556", "debit", Pays),
     card("pm_card_mastercard", "mastercard", "4444", "credit", Pays),
@@ -199,6 +204,7 @@ static CARDS: [TestCard; 27] = [
         "9995",
         AuthenticatesThenDeclines("insufficient_funds"),
     ),
+    card("pm_usBankAccount_success", BANK_ACCOUNT, "6789", "debit", Takes),
 ];
 
 /// A reference to one [`TestCard`], stored by its token.
@@ -210,6 +216,11 @@ impl Card {
     /// The card a token names.
     pub fn by_token(token: &str) -> Option<Self> {
         CARDS.iter().find(|card| card.token == token).map(Self)
+    }
+
+    /// Its type on the wire.
+    pub fn kind(self) -> &'static str {
+        if self.0.brand == BANK_ACCOUNT { BANK_ACCOUNT } else { "card" }
     }
 }
 

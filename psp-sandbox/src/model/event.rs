@@ -5,17 +5,22 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::object::wire_enum;
-use super::{Charge, Dispute, Intent, Payout, Refund};
+use super::{Charge, Dispute, Intent, Payout, Refund, Session};
 
 wire_enum! {
     /// What happened.
     EventKind {
         IntentCreated = "payment_intent.created",
         IntentSucceeded = "payment_intent.succeeded",
+        IntentProcessing = "payment_intent.processing",
         IntentFailed = "payment_intent.payment_failed",
         IntentCanceled = "payment_intent.canceled",
         IntentRequiresAction = "payment_intent.requires_action",
         IntentCapturable = "payment_intent.amount_capturable_updated",
+        SessionCompleted = "checkout.session.completed",
+        SessionExpired = "checkout.session.expired",
+        SessionPaidLater = "checkout.session.async_payment_succeeded",
+        SessionFailedLater = "checkout.session.async_payment_failed",
         ChargeSucceeded = "charge.succeeded",
         ChargeFailed = "charge.failed",
         ChargeCaptured = "charge.captured",
@@ -42,6 +47,8 @@ pub enum Snapshot {
     Intent(Arc<Intent>),
     /// A PaymentIntent as it was before its first confirmation.
     IntentAsCreated(Arc<Intent>),
+    /// A Checkout Session.
+    Session(Arc<Session>),
     /// A charge.
     Charge(Arc<Charge>),
     /// A refund.
@@ -61,6 +68,9 @@ pub enum Stored {
     /// The same, seen before its first confirmation.
     #[serde(rename = "n")]
     IntentAsCreated(u64),
+    /// The Checkout Session at that position, as it is now.
+    #[serde(rename = "s")]
+    Session(u64),
     /// The charge at that position, as it is now.
     #[serde(rename = "c")]
     Charge(u64),

@@ -31,6 +31,8 @@ const fn inverse(odd: u64) -> u64 {
 pub enum Kind {
     /// `pi_`
     Intent,
+    /// `cs_`
+    Session,
     /// `ch_`
     Charge,
     /// `re_`
@@ -52,6 +54,7 @@ impl Kind {
     const fn prefix(self) -> &'static str {
         match self {
             Self::Intent => "pi_3",
+            Self::Session => "cs_test_1",
             Self::Charge => "ch_3",
             Self::Refund => "re_3",
             Self::Dispute => "dp_1",
@@ -66,6 +69,7 @@ impl Kind {
     pub fn of(id: &str) -> Option<Self> {
         [
             Self::Intent,
+            Self::Session,
             Self::Charge,
             Self::Refund,
             Self::Dispute,

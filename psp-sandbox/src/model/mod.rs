@@ -10,5 +10,6 @@ mod object;
 pub use metadata::Metadata;
 pub use object::{
     BalanceTransaction, CancellationReason, CaptureMethod, Charge, Dispute, DisputeReason, DisputeStatus,
-    Failure, Intent, IntentStatus, Payout, Refund, RefundReason, RefundStatus, Source,
+    Failure, Intent, IntentStatus, Payout, Refund, RefundReason, RefundStatus, Session, SessionStatus,
+    Source,
 };

@@ -1,4 +1,4 @@
-//! PaymentIntents, charges, refunds, disputes, balance transactions and payouts.
+//! PaymentIntents, their hosted pages, charges, refunds, disputes, balance transactions and payouts.
 //!
 //! Objects refer to each other by position (`u64`) within their account, and are replaced rather than
 //! changed, so that an event or a saved response keeps the version it was made from at no cost.
@@ -66,6 +66,15 @@ wire_enum! {
         Duplicate = "duplicate",
         Fraudulent = "fraudulent",
         RequestedByCustomer = "requested_by_customer",
+    }
+}
+
+wire_enum! {
+    /// The status of a Checkout Session.
+    SessionStatus {
+        Open = "open",
+        Complete = "complete",
+        Expired = "expired",
     }
 }
 
@@ -165,12 +174,54 @@ pub struct Intent {
     /// Where the buyer returns to after authenticating.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub return_url: Option<Box<str>>,
+    /// The Checkout Session on whose page it is paid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<u64>,
     /// When it was cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canceled_ms: Option<i64>,
     /// Why it was cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancellation_reason: Option<CancellationReason>,
+}
+
+/// A page where a buyer chooses how to pay, and pays.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Session {
+    /// Position within the account.
+    pub seq: u64,
+    /// Milliseconds since 1970.
+    pub created_ms: i64,
+    /// When it closes by itself.
+    pub expires_ms: i64,
+    /// Minor units.
+    pub amount: i64,
+    /// Of the amount.
+    pub currency: Currency,
+    /// What is paid for.
+    pub product: Box<str>,
+    /// Where it stands.
+    pub status: SessionStatus,
+    /// Whether the money is there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paid: bool,
+    /// When the money is captured.
+    pub capture_method: CaptureMethod,
+    /// Where the buyer goes who has paid.
+    pub success_url: Box<str>,
+    /// Where the buyer goes who has not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel_url: Option<Box<str>>,
+    /// The merchant's name for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_reference_id: Option<Box<str>>,
+    /// The merchant's own data.
+    pub metadata: Arc<Metadata>,
+    /// The merchant's own data of its PaymentIntent.
+    pub intent_metadata: Arc<Metadata>,
+    /// The PaymentIntent, once the buyer has tried to pay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intent: Option<u64>,
 }
 
 /// One try to move a buyer's money.

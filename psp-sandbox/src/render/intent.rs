@@ -4,6 +4,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::payment_method::PaymentMethodView;
 use super::{Empty, Renderer, nulls, seconds};
+use crate::model::card::BANK_ACCOUNT;
 use crate::model::id::Kind;
 use crate::model::{Failure, Intent, IntentStatus};
 
@@ -91,7 +92,9 @@ impl Serialize for IntentView<'_> {
         self.outcome(&mut map)?;
         map.serialize_entry("payment_method_configuration_details", &())?;
         map.serialize_entry("payment_method_options", &Options)?;
-        map.serialize_entry("payment_method_types", &["card"])?;
+        let (card, others) = (["card"], ["card", BANK_ACCOUNT]);
+        let kinds = if self.intent.automatic_payment_methods { others.as_slice() } else { card.as_slice() };
+        map.serialize_entry("payment_method_types", kinds)?;
         let names = ["processing", "receipt_email", "review", "setup_future_usage"];
         nulls(&mut map, &names)?;
         nulls(&mut map, &["shipping", "source", "statement_descriptor"])?;

@@ -6,6 +6,7 @@ mod event;
 mod intent;
 mod money;
 mod payment_method;
+mod session;
 
 pub use event::EventView;
 pub use intent::{FailureView, IntentView};
@@ -17,6 +18,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 pub use charge::ChargeView;
 pub use payment_method::PaymentMethodView;
+pub use session::SessionView;
 
 use crate::model::event::Snapshot;
 use crate::model::id::Nonce;
@@ -61,6 +63,7 @@ impl Serialize for SnapshotView<'_> {
             Snapshot::IntentAsCreated(intent) => {
                 IntentView::as_created(renderer, intent).serialize(serializer)
             }
+            Snapshot::Session(session) => SessionView(renderer, session).serialize(serializer),
             Snapshot::Charge(charge) => ChargeView(renderer, charge).serialize(serializer),
             Snapshot::Refund(refund) => RefundView(renderer, refund).serialize(serializer),
             Snapshot::Dispute(dispute) => DisputeView(renderer, dispute).serialize(serializer),

@@ -3,7 +3,7 @@
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::{Empty, Renderer, nulls, seconds};
-use crate::model::card::Card;
+use crate::model::card::{BANK_ACCOUNT, Card};
 use crate::model::id::Kind;
 
 /// A payment method object; `owner` is the PaymentIntent whose card it is.
@@ -22,12 +22,29 @@ impl Serialize for PaymentMethodView<'_> {
         map.serialize_entry("object", "payment_method")?;
         map.serialize_entry("allow_redisplay", "unspecified")?;
         map.serialize_entry("billing_details", &BillingDetails)?;
-        map.serialize_entry("card", &CardView(self.card))?;
+        if self.card.kind() == BANK_ACCOUNT {
+            map.serialize_entry(BANK_ACCOUNT, &BankAccount(self.card))?;
+        } else {
+            map.serialize_entry("card", &CardView(self.card))?;
+        }
         map.serialize_entry("created", &seconds(self.created_ms))?;
         map.serialize_entry("customer", &())?;
         map.serialize_entry("livemode", &self.renderer.livemode)?;
         map.serialize_entry("metadata", &Empty)?;
-        map.serialize_entry("type", "card")?;
+        map.serialize_entry("type", self.card.kind())?;
+        map.end()
+    }
+}
+
+struct BankAccount(Card);
+
+impl Serialize for BankAccount {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("account_holder_type", "individual")?;
+        map.serialize_entry("account_type", "checking")?;
+        map.serialize_entry("bank_name", "SANDBOX BANK")?;
+        map.serialize_entry("last4", self.0.last4)?;
         map.end()
     }
 }
@@ -96,8 +113,12 @@ pub struct ChargeCard {
 impl Serialize for ChargeCard {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(2))?;
-        map.serialize_entry("card", &ChargeCardFields(self))?;
-        map.serialize_entry("type", "card")?;
+        if self.card.kind() == BANK_ACCOUNT {
+            map.serialize_entry(BANK_ACCOUNT, &BankAccount(self.card))?;
+        } else {
+            map.serialize_entry("card", &ChargeCardFields(self))?;
+        }
+        map.serialize_entry("type", self.card.kind())?;
         map.end()
     }
 }

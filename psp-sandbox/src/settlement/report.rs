@@ -85,6 +85,8 @@ struct Row {
     intent: String,
     payment_metadata: Arc<Metadata>,
     refund_metadata: Arc<Metadata>,
+    /// How the buyer paid.
+    method: &'static str,
     /// Amounts are written in this currency's digits even when the line names another.
     exponent: u32,
 }
@@ -204,7 +206,7 @@ impl Report {
         fields.push(currency.to_owned());
         fields.push(row.charge.clone());
         fields.push(row.intent.clone());
-        fields.push(if facing { "card".to_owned() } else { String::new() });
+        fields.push(row.method.to_owned());
         let value = |metadata: &Metadata, key: &String| metadata.get(key).unwrap_or_default().to_owned();
         let payment = self.request.payment_metadata.iter();
         fields.extend(payment.map(|key| value(&row.payment_metadata, key)));
@@ -250,6 +252,7 @@ impl Row {
             intent: intent.map(intent_id).unwrap_or_default(),
             payment_metadata: intent.map(|it| Arc::clone(&it.metadata)).unwrap_or_default(),
             refund_metadata: refund.map(|it| Arc::clone(&it.metadata)).unwrap_or_default(),
+            method: charge.and_then(|seq| world.charge_at(seq)).map_or("", |charge| charge.card.kind()),
             exponent: moved.currency.exponent(),
         }
     }

@@ -10,7 +10,7 @@ use crate::config::{Behaviour, Outage};
 use crate::fault::Rule;
 use crate::model::event::StoredEvent;
 use crate::model::id::Nonce;
-use crate::model::{BalanceTransaction, Charge, Dispute, Intent, Payout, Refund};
+use crate::model::{BalanceTransaction, Charge, Dispute, Intent, Payout, Refund, Session};
 use crate::settlement::Discrepancy;
 use crate::webhook::Endpoint;
 use crate::world::StoredKey;
@@ -21,6 +21,9 @@ pub struct Commit {
     /// New or changed PaymentIntents.
     #[serde(rename = "pi", default, skip_serializing_if = "Vec::is_empty")]
     pub intents: Vec<Arc<Intent>>,
+    /// New or changed Checkout Sessions.
+    #[serde(rename = "cs", default, skip_serializing_if = "Vec::is_empty")]
+    pub sessions: Vec<Arc<Session>>,
     /// New or changed charges.
     #[serde(rename = "ch", default, skip_serializing_if = "Vec::is_empty")]
     pub charges: Vec<Arc<Charge>>,

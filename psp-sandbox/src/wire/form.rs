@@ -139,8 +139,13 @@ impl Form {
 
     /// The metadata of a new object.
     pub fn metadata(&mut self) -> Result<Metadata, ApiError> {
+        self.metadata_of("metadata")
+    }
+
+    /// The metadata of a new object, under this name.
+    pub fn metadata_of(&mut self, name: &str) -> Result<Metadata, ApiError> {
         let mut metadata = Metadata::default();
-        for (key, value) in self.metadata_changes()? {
+        for (key, value) in self.pairs_of(name)? {
             metadata.set(&key, &value);
         }
         if metadata.len() > 50 {
@@ -152,9 +157,13 @@ impl Form {
 
     /// The changes to an object's metadata; an empty value unsets a key.
     pub fn metadata_changes(&mut self) -> Result<Vec<(String, String)>, ApiError> {
+        self.pairs_of("metadata")
+    }
+
+    fn pairs_of(&mut self, of: &str) -> Result<Vec<(String, String)>, ApiError> {
         let mut changes = Vec::new();
         for ((name, value), taken) in self.pairs.iter().zip(&mut self.taken) {
-            let Some(key) = nested(name, "metadata") else {
+            let Some(key) = nested(name, of) else {
                 continue;
             };
             *taken = true;

@@ -11,6 +11,7 @@ mod payments;
 mod payouts;
 mod refunds;
 mod search;
+mod sessions;
 mod tx;
 
 pub use disputes::{Decision, DisputeAnswer, NewDispute};
@@ -19,6 +20,7 @@ pub use lists::{EventFilter, Page, PageRequest};
 pub use payments::{Cancel, Capture, Confirm, NewIntent, Update, needs_return_url};
 pub use refunds::{NewRefund, RefundTarget};
 pub use search::Query;
+pub use sessions::NewSession;
 pub use tx::{Surroundings, Tx};
 
 use std::collections::{BTreeMap, VecDeque};
@@ -28,7 +30,7 @@ use std::sync::Arc;
 use crate::model::currency::Currency;
 use crate::model::event::{Event, Snapshot, Stored, StoredEvent};
 use crate::model::id::{Kind, Nonce};
-use crate::model::{BalanceTransaction, Charge, Dispute, Intent, Payout, Refund, Source};
+use crate::model::{BalanceTransaction, Charge, Dispute, Intent, Payout, Refund, Session, Source};
 use crate::render::Renderer;
 use crate::store::{Commit, Line};
 use keys::Keys;
@@ -45,6 +47,7 @@ pub struct World {
     /// Whether it is a live one.
     pub livemode: bool,
     intents: Vec<Arc<Intent>>,
+    sessions: Vec<Arc<Session>>,
     charges: Vec<Arc<Charge>>,
     refunds: Vec<Arc<Refund>>,
     disputes: Vec<Arc<Dispute>>,
@@ -68,6 +71,7 @@ impl World {
             nonce,
             livemode,
             intents: Vec::new(),
+            sessions: Vec::new(),
             charges: Vec::new(),
             refunds: Vec::new(),
             disputes: Vec::new(),
@@ -105,6 +109,21 @@ impl World {
     /// A PaymentIntent by its position.
     pub fn intent_at(&self, seq: u64) -> Option<&Arc<Intent>> {
         at(&self.intents, seq)
+    }
+
+    /// A Checkout Session by its id.
+    pub fn session(&self, id: &str) -> Option<&Arc<Session>> {
+        self.session_at(self.nonce.seq(Kind::Session, id)?)
+    }
+
+    /// A Checkout Session by its position.
+    pub fn session_at(&self, seq: u64) -> Option<&Arc<Session>> {
+        at(&self.sessions, seq)
+    }
+
+    /// Every Checkout Session, oldest first.
+    pub fn sessions(&self) -> &[Arc<Session>] {
+        &self.sessions
     }
 
     /// A refund by its position.
@@ -151,6 +170,9 @@ impl World {
     pub fn apply(&mut self, commit: &Commit, events_kept: usize) -> Result<(), String> {
         for intent in &commit.intents {
             put(&mut self.intents, intent.seq, intent)?;
+        }
+        for session in &commit.sessions {
+            put(&mut self.sessions, session.seq, session)?;
         }
         for charge in &commit.charges {
             put(&mut self.charges, charge.seq, charge)?;
@@ -223,6 +245,7 @@ impl World {
         let found = match stored {
             Stored::Intent(seq) => self.intent_at(*seq).cloned().map(Snapshot::Intent),
             Stored::IntentAsCreated(seq) => self.intent_at(*seq).cloned().map(Snapshot::IntentAsCreated),
+            Stored::Session(seq) => self.session_at(*seq).cloned().map(Snapshot::Session),
             Stored::Charge(seq) => self.charge_at(*seq).cloned().map(Snapshot::Charge),
             Stored::Refund(seq) => self.refund_at(*seq).cloned().map(Snapshot::Refund),
             Stored::Dispute(seq) => self.dispute_at(*seq).cloned().map(Snapshot::Dispute),
@@ -242,6 +265,7 @@ impl World {
             Snapshot::IntentAsCreated(it) if current(self.intent_at(it.seq), it) => {
                 Stored::IntentAsCreated(it.seq)
             }
+            Snapshot::Session(it) if current(self.session_at(it.seq), it) => Stored::Session(it.seq),
             Snapshot::Charge(it) if current(self.charge_at(it.seq), it) => Stored::Charge(it.seq),
             Snapshot::Refund(it) if current(self.refund_at(it.seq), it) => Stored::Refund(it.seq),
             Snapshot::Dispute(it) if current(self.dispute_at(it.seq), it) => Stored::Dispute(it.seq),
@@ -270,6 +294,9 @@ impl World {
         };
         for intent in &self.intents {
             commit(&mut |it| it.intents.push(Arc::clone(intent)))?;
+        }
+        for session in &self.sessions {
+            commit(&mut |it| it.sessions.push(Arc::clone(session)))?;
         }
         for charge in &self.charges {
             commit(&mut |it| it.charges.push(Arc::clone(charge)))?;

@@ -35,6 +35,8 @@ pub struct NewIntent {
     pub card: Option<Card>,
     /// How to confirm it, when that is asked for at once.
     pub confirm: Option<Confirm>,
+    /// The Checkout Session on whose page it is paid.
+    pub session: Option<u64>,
 }
 
 /// A confirmation.
@@ -135,6 +137,7 @@ impl Tx<'_> {
             description: new.description,
             statement_descriptor_suffix: new.statement_descriptor_suffix,
             return_url: None,
+            session: new.session,
             canceled_ms: None,
             cancellation_reason: None,
         };
@@ -228,6 +231,13 @@ impl Tx<'_> {
         let Some(card) = confirm.card.or(intent.card) else {
             return Err(ApiError::internal());
         };
+        if !intent.automatic_payment_methods && card.kind() != "card" {
+            let message = format!(
+                "The PaymentMethod provided ({}) is not allowed for this PaymentIntent.",
+                card.kind()
+            );
+            return Err(ApiError::invalid("payment_method", "", message));
+        }
         intent.card = Some(card);
         match card.temper {
             Temper::Pays => self.pay(intent, card),
@@ -241,9 +251,37 @@ impl Tx<'_> {
                 intent.failure = None;
                 let intent = self.put_intent(intent);
                 self.event(EventKind::IntentRequiresAction, Stored::Intent(intent.seq));
+                self.follow_intent(&intent);
+                Ok(Stored::Intent(intent.seq))
+            }
+            Temper::Takes => {
+                intent.status = IntentStatus::Processing;
+                intent.failure = None;
+                let intent = self.put_intent(intent);
+                self.event(EventKind::IntentProcessing, Stored::Intent(intent.seq));
+                self.follow_intent(&intent);
                 Ok(Stored::Intent(intent.seq))
             }
         }
+    }
+
+    /// The buyer's bank has decided on a PaymentIntent that is processing.
+    pub fn decide_intent(&mut self, id: &str, pays: bool) -> Outcome {
+        let current = self.existing(id)?;
+        let card = match (current.status, current.card) {
+            (IntentStatus::Processing, Some(card)) => card,
+            _ => {
+                let message = "This PaymentIntent is not processing.".to_owned();
+                return Err(ApiError::unexpected_state(&current, message));
+            }
+        };
+        let intent = Intent::clone(&current);
+        if pays {
+            return self.pay(intent, card);
+        }
+        // whoever decides is no caller that has to be told that it failed
+        let failed = self.decline(intent, card, "insufficient_funds");
+        failed.or(Ok(Stored::Intent(current.seq)))
     }
 
     /// The buyer came back from the authentication page of a PaymentIntent.
@@ -262,7 +300,7 @@ impl Tx<'_> {
             Temper::AuthenticatesThenDeclines(code) | Temper::Declines(code) => {
                 self.decline(intent, card, code)
             }
-            Temper::Pays | Temper::Authenticates => self.pay(intent, card),
+            Temper::Pays | Temper::Authenticates | Temper::Takes => self.pay(intent, card),
         }
     }
 
@@ -295,6 +333,7 @@ impl Tx<'_> {
         };
         self.event(event, Stored::Intent(intent.seq));
         self.effect(effect, &intent, amount);
+        self.follow_intent(&intent);
         Ok(Stored::Intent(intent.seq))
     }
 
@@ -337,6 +376,7 @@ impl Tx<'_> {
         intent.failure = Some(Failure { decline, card, charge });
         let intent = self.put_intent(intent);
         self.event(EventKind::IntentFailed, Stored::Intent(intent.seq));
+        self.follow_intent(&intent);
         Err(ApiError::declined(&intent, decline))
     }
 

@@ -6,7 +6,7 @@ use super::World;
 use crate::config::{Disputes, Fees};
 use crate::model::event::{EventKind, Stored, StoredEvent};
 use crate::model::id::Kind;
-use crate::model::{BalanceTransaction, Charge, Dispute, Intent, Payout, Refund, Source};
+use crate::model::{BalanceTransaction, Charge, Dispute, Intent, Payout, Refund, Session, Source};
 use crate::store::{Commit, Effect, EffectKind};
 use crate::webhook::Endpoint;
 
@@ -55,6 +55,10 @@ impl<'a> Tx<'a> {
         self.world.intents.len() as u64
     }
 
+    pub(super) fn next_session(&self) -> u64 {
+        self.world.sessions.len() as u64
+    }
+
     pub(super) fn next_charge(&self) -> u64 {
         self.world.charges.len() as u64
     }
@@ -75,6 +79,12 @@ impl<'a> Tx<'a> {
         let intent = Arc::new(intent);
         self.commit.intents.push(Arc::clone(&intent));
         intent
+    }
+
+    pub(super) fn put_session(&mut self, session: Session) -> Arc<Session> {
+        let session = Arc::new(session);
+        self.commit.sessions.push(Arc::clone(&session));
+        session
     }
 
     pub(super) fn put_charge(&mut self, charge: Charge) -> Arc<Charge> {

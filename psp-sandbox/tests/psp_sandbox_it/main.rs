@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod accounts;
+mod checkout;
 mod faults;
 mod idempotency;
 mod payments;
