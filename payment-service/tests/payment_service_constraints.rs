@@ -91,6 +91,8 @@ fn violations() -> Vec<(&'static str, String)> {
         ("payment_captured_within_authorized", set("payment", "captured_amount = 100, authorized_amount = 99")),
         ("payment_refunds_within_captured", set("payment", "refund_reserved_amount = 60, refunded_amount = 60")),
         ("payment_captured_has_amount", set("payment", "captured_amount = 0")),
+        ("payment_has_method", set("payment", "payment_method = null")),
+        ("payment_return_url_short", set("payment", "return_url = ''")),
         ("payment_failed_says_why", set("payment", "status = 'failed', live = false")),
         (
             "payment_split_pkey",

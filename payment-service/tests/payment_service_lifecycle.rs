@@ -16,7 +16,7 @@ use payment_service::operation::{
     self, By, Claim, Claimed, Finding, Follow, Followed, Recording, Want, follow, record,
 };
 use payment_service::payment::{self, NewPayment};
-use payment_service::psp::{CaptureMethod, Decline, Outcome, PspReference, Success, Why, decline};
+use payment_service::psp::{CaptureMethod, Decline, Method, Outcome, PspReference, Success, Why, decline};
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestRunner};
 use reconciliation::{intake, run};
@@ -374,7 +374,7 @@ impl Shop {
                 order_id: "o-1".parse().unwrap(),
                 amount: Money::new(OWED, Currency::EUR),
                 psp_account_id: self.account,
-                payment_method: "pm_card_visa".to_owned(),
+                method: Method::Token { token: "pm_card_visa".to_owned(), return_url: None },
                 capture_method: CaptureMethod::Manual,
                 metadata: BTreeMap::new(),
                 splits: vec![Split { seller: SELLER.parse().unwrap(), amount: OWED, platform_fee: FEE }],

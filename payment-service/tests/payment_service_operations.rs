@@ -14,8 +14,8 @@ use payment_service::operation::{
 };
 use payment_service::payment::{self, NewPayment, PaymentStatus};
 use payment_service::psp::{
-    Action, Attempt, AttemptOutcome, CaptureMethod, Decline, NotSentCode, Outcome, PspReference, Success,
-    Why, decline,
+    Action, Attempt, AttemptOutcome, CaptureMethod, Decline, Method, NotSentCode, Outcome, PspReference,
+    Success, Why, decline,
 };
 use sqlx::PgPool;
 use time::OffsetDateTime;
@@ -63,7 +63,7 @@ impl Shop {
                 order_id: order.parse().unwrap(),
                 amount: Money::new(minor, Currency::EUR),
                 psp_account_id: self.account,
-                payment_method: "pm_card_visa".to_owned(),
+                method: Method::Token { token: "pm_card_visa".to_owned(), return_url: None },
                 capture_method: CaptureMethod::Automatic,
                 metadata: BTreeMap::from([("basket".to_owned(), "7".to_owned())]),
                 splits: vec![

@@ -16,6 +16,7 @@ mod failpoints;
 mod forgetful;
 mod growth;
 mod hanging_up;
+mod hosted_page;
 mod lifecycle;
 mod makefile;
 mod others;

@@ -277,11 +277,12 @@ impl Engine {
             Err(error) => return drop(reply.send(Err(error))),
         };
         let payment = &request.claim.payment;
-        let aim = Aim::Authorize { capture: payment.capture_method };
+        let (capture, on_page) = (payment.capture_method, payment.method.is_page());
+        let aim = Aim::Authorize { capture, on_page };
         let errand = Errand {
             expected: Expected { operation_id, amount: payment.amount, aim },
             order_id: payment.order_id.clone(),
-            payment_method: payment.payment_method.clone(),
+            method: payment.method.clone(),
         };
         let sending = Sending { merchant, errand: &errand, fence, key: &request.claim.key };
         let subject = Subject::Payment(payment.payment_id);

@@ -269,7 +269,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::psp::{CaptureMethod, Errand, Expected, PspReference};
+    use crate::psp::{CaptureMethod, Errand, Expected, Method, PspReference};
 
     const SENT: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
     const WINDOW: Duration = Duration::from_secs(23 * 3600);
@@ -280,10 +280,10 @@ mod tests {
                 expected: Expected {
                     operation_id: OperationId::from_uuid(Uuid::nil()),
                     amount: Money::new(1, Currency::EUR),
-                    aim: Aim::Authorize { capture: CaptureMethod::Automatic },
+                    aim: Aim::Authorize { capture: CaptureMethod::Automatic, on_page: false },
                 },
                 order_id: "o-1".parse().unwrap(),
-                payment_method: "pm_1".to_owned(),
+                method: Method::of(Some("pm_1".to_owned()), None).unwrap(),
             },
             fence: 2,
             payment_id: PaymentId::new(),

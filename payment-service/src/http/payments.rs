@@ -25,10 +25,10 @@ use crate::idempotency::{Fingerprint, IdempotencyKey};
 use crate::merchant::PspAccount;
 use crate::operation::Claim;
 use crate::payment::{self, Filter, NewPayment, PaymentStatus, PaymentView, Timeline};
-use crate::psp::CaptureMethod;
+use crate::psp::{CaptureMethod, Method};
 
 /// The parts of a request that its idempotency key stands for, the endpoint first.
-const PARTS: &[&str; 9] = &[
+const PARTS: &[&str; 10] = &[
     "endpoint",
     "order_id",
     "amount",
@@ -38,6 +38,7 @@ const PARTS: &[&str; 9] = &[
     "capture",
     "splits",
     "metadata",
+    "return_url",
 ];
 /// The seller that a payment without splits belongs to: the merchant itself.
 const SELF_SELLER: &str = "self";
@@ -45,6 +46,7 @@ pub(super) const MOST_SPLITS: usize = 50;
 const MOST_METADATA: usize = 50;
 const LONGEST_METADATA_KEY: usize = 40;
 const LONGEST_METADATA_VALUE: usize = 500;
+const LONGEST_ADDRESS: usize = 2048;
 
 /// A payment to be made.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -59,9 +61,16 @@ pub struct CreatePayment {
     /// ISO 4217 code in capital letters.
     #[schema(pattern = "^[A-Z]{3}$", example = "EUR")]
     currency: String,
-    /// The PSP's token of the buyer's means of payment. Never a card number.
+    /// The PSP's token of the buyer's means of payment. Never a card number. Without one the payment waits for its buyer on a page of
+    /// the PSP's, at `next_action.redirect_url`.
+    #[serde(default)]
     #[schema(max_length = 255, pattern = "^[!-~]+$", example = "pm_card_visa")]
-    payment_method: String,
+    payment_method: Option<String>,
+    /// Where the buyer comes back to from a page of the PSP's, in whatever way that ended: ask for the payment then. Needed
+    /// where there is no `payment_method`; with one, for means of payment that send the buyer away.
+    #[serde(default)]
+    #[schema(max_length = 2048, pattern = "^https?://[!-~]+$", example = "https://shop.example/orders/1001")]
+    return_url: Option<String>,
     /// Where to charge it; may be left out by a merchant with one PSP account.
     #[serde(default)]
     psp_account_id: Option<PspAccountId>,
@@ -207,11 +216,12 @@ fn fingerprint(body: &CreatePayment) -> Fingerprint {
             body.order_id.as_bytes(),
             &body.amount.to_be_bytes(),
             body.currency.as_bytes(),
-            body.payment_method.as_bytes(),
+            body.payment_method.as_deref().unwrap_or_default().as_bytes(),
             account.as_bytes(),
             body.capture.as_deref().unwrap_or("automatic").as_bytes(),
             &json(serde_json::to_vec(&body.splits)),
             &json(serde_json::to_vec(&body.metadata)),
+            body.return_url.as_deref().unwrap_or_default().as_bytes(),
         ],
     )
 }
@@ -241,27 +251,53 @@ fn check(body: CreatePayment, account: &PspAccount) -> Result<NewPayment, Proble
     if let Some(amount) = amount.filter(|amount| amount.minor > 0) {
         check.take("amount", account.account.psp.validate_amount(amount));
     }
-    let token = &body.payment_method;
-    if !(1..=255).contains(&token.len()) || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        check.refuse("payment_method", "expected the PSP's token, 1 to 255 characters without spaces");
-    }
+    let method = check_method(&mut check, body.payment_method, body.return_url);
     let capture = body.capture.as_deref().map_or(Ok(CaptureMethod::Automatic), str::parse);
     let capture = check.take("capture", capture).unwrap_or(CaptureMethod::Automatic);
     let splits = check_splits(&mut check, body.amount, body.splits);
     check_metadata(&mut check, &body.metadata);
-    match (check.0, order_id, amount) {
-        (None, Some(order_id), Some(amount)) => Ok(NewPayment {
+    match (check.0, order_id, amount, method) {
+        (None, Some(order_id), Some(amount), Some(method)) => Ok(NewPayment {
             payment_id: PaymentId::new(),
             order_id,
             amount,
             psp_account_id: account.psp_account_id,
-            payment_method: body.payment_method,
+            method,
             capture_method: capture,
             metadata: body.metadata,
             splits,
         }),
         (problem, ..) => Err(problem.unwrap_or_else(|| Problem::new(Code::ValidationFailed))),
     }
+}
+
+fn check_method(check: &mut Check, token: Option<String>, return_url: Option<String>) -> Option<Method> {
+    let is_token = |token: &String| {
+        (1..=255).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    if token.as_ref().is_some_and(|token| !is_token(token)) {
+        check.refuse("payment_method", "expected the PSP's token, 1 to 255 characters without spaces");
+    }
+    if return_url.as_deref().is_some_and(|url| !is_address(url)) {
+        let expected = format!(
+            "expected an http or https address of at most {LONGEST_ADDRESS} characters, without spaces and passwords"
+        );
+        check.refuse("return_url", expected);
+    }
+    let method = Method::of(token, return_url);
+    if method.is_none() {
+        let expected = "expected the PSP's token, or a return_url to send the buyer to a page of the PSP's";
+        check.refuse("payment_method", expected);
+    }
+    method
+}
+
+/// Whether a browser can be sent there, and it can be kept and shown.
+fn is_address(text: &str) -> bool {
+    let is_plain = text.len() <= LONGEST_ADDRESS && text.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_open = |url: reqwest::Url| url.username().is_empty() && url.password().is_none();
+    let is_web = text.starts_with("http://") || text.starts_with("https://");
+    is_plain && is_web && reqwest::Url::parse(text).is_ok_and(is_open)
 }
 
 fn check_splits(check: &mut Check, amount: i64, requested: Vec<CreateSplit>) -> Vec<Split> {

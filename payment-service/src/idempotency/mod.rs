@@ -82,19 +82,26 @@ impl Fingerprint {
         &self.hashes
     }
 
-    /// The first part in which the request that was stored differs; none when it is the same.
+    /// The first part in which the request that was stored differs; none when it is the same. Parts at the end that say nothing
+    /// may be missing: a later version asks for more of them.
     pub fn first_difference(&self, stored: &[u8]) -> Option<&'static str> {
-        if self.hashes == stored {
+        let (ours, theirs) = (said(&self.hashes), said(stored));
+        if ours == theirs {
             return None;
         }
-        let differing = self
-            .hashes
-            .chunks(HASH_BYTES)
-            .zip(stored.chunks(HASH_BYTES))
-            .position(|(ours, theirs)| ours != theirs);
+        let mut both = ours.chunks(HASH_BYTES).zip(theirs.chunks(HASH_BYTES));
+        let same = both.position(|(ours, theirs)| ours != theirs);
+        let place = same.unwrap_or(ours.len().min(theirs.len()) / HASH_BYTES);
         // another endpoint has other parts: its first one, the endpoint, then differs
-        Some(self.names[differing.unwrap_or(0)])
+        Some(self.names.get(place).unwrap_or(&self.names[0]))
     }
+}
+
+/// The parts up to the last that says something.
+fn said(hashes: &[u8]) -> &[u8] {
+    let empty = Sha256::digest([]);
+    let parts = hashes.chunks(HASH_BYTES).rposition(|part| *part != empty[..HASH_BYTES]);
+    &hashes[..parts.map_or(0, |last| (last + 1) * HASH_BYTES).min(hashes.len())]
 }
 
 /// What became of a key that was to be taken.
@@ -195,6 +202,16 @@ mod tests {
         check([b"POST /v1/payments", b"o-1", b"101"], Some("amount"));
         check([b"POST /v1/payments", b"o-2", b"101"], Some("order_id"));
         check([b"POST /v1/refunds", b"o-1", b"100"], Some("endpoint"));
+    }
+
+    #[test]
+    fn a_part_that_is_new_and_says_nothing_makes_no_difference() {
+        let older = Fingerprint::of(&["endpoint", "order_id"], [b"POST /v1/payments", b"o-1"]);
+        let newer = |amount: &[u8]| Fingerprint::of(NAMES, [b"POST /v1/payments", b"o-1", amount]);
+        assert_eq!(newer(b"").first_difference(older.as_bytes()), None);
+        assert_eq!(newer(b"1").first_difference(older.as_bytes()), Some("amount"));
+        assert_eq!(newer(b"").first_difference(newer(b"1").as_bytes()), Some("amount"));
+        assert_eq!(older.first_difference(newer(b"").as_bytes()), None);
     }
 
     #[test]

@@ -25,7 +25,8 @@ struct Columns<'a> {
     amounts: Vec<i64>,
     currencies: Vec<&'a str>,
     captures: Vec<&'a str>,
-    methods: Vec<&'a str>,
+    methods: Vec<Option<&'a str>>,
+    return_urls: Vec<Option<&'a str>>,
     metadata: Vec<serde_json::Value>,
 }
 
@@ -42,7 +43,8 @@ impl<'a> Columns<'a> {
             columns.amounts.push(payment.amount.minor);
             columns.currencies.push(payment.amount.currency.code());
             columns.captures.push(payment.capture_method.as_str());
-            columns.methods.push(&payment.payment_method);
+            columns.methods.push(payment.method.token());
+            columns.return_urls.push(payment.method.return_url());
             let pairs = payment.metadata.iter();
             columns.metadata.push(
                 pairs.map(|(key, value)| (key.clone(), serde_json::Value::from(value.as_str()))).collect(),
@@ -73,15 +75,17 @@ pub(super) async fn insert_first_payments(
     let made = sqlx::query_scalar!(
         r#"with input as (
              select * from unnest($2::text[], $3::bytea[], $4::uuid[], $5::text[], $6::uuid[], $7::bigint[], $8::text[],
-                                  $9::text[], $10::text[], $11::jsonb[], $12::uuid[], $13::bigint[], $14::uuid[],
-                                  $15::jsonb[])
+                                  $9::text[], $10::text[], $22::text[], $11::jsonb[], $12::uuid[], $13::bigint[],
+                                  $14::uuid[], $15::jsonb[])
                  as i (idempotency_key, fingerprint, payment_id, order_id, psp_account_id, amount, currency,
-                       capture_method, payment_method, metadata, operation_id, lease_ms, event_id, event_data)
+                       capture_method, payment_method, return_url, metadata, operation_id, lease_ms, event_id,
+                       event_data)
          ), made as (
              insert into payment (merchant_id, payment_id, order_id, ordinal, psp_account_id, status, live, amount,
-                                  currency, capture_method, payment_method, metadata, created_at, updated_at)
+                                  currency, capture_method, payment_method, return_url, metadata, created_at,
+                                  updated_at)
              select $1, i.payment_id, i.order_id, 1, i.psp_account_id, 'processing', true, i.amount, i.currency,
-                    i.capture_method, i.payment_method, i.metadata, now(), now()
+                    i.capture_method, i.payment_method, i.return_url, i.metadata, now(), now()
              from input i
              -- of whatever unique index: a rival that waits for one may meet the other
              on conflict do nothing
@@ -119,7 +123,7 @@ pub(super) async fn insert_first_payments(
         &columns.amounts,
         &columns.currencies as &[&str],
         &columns.captures as &[&str],
-        &columns.methods as &[&str],
+        &columns.methods as &[Option<&str>],
         &columns.metadata,
         &children.operations,
         &children.leases_ms,
@@ -131,6 +135,7 @@ pub(super) async fn insert_first_payments(
         &children.split_amounts,
         &children.split_fees,
         outbox::CREATED,
+        &columns.return_urls as &[Option<&str>],
     )
     .fetch_all(pool)
     .await?;
@@ -161,9 +166,9 @@ pub(super) async fn insert_keys_and_payments(
     let rows = sqlx::query!(
         r#"with input as (
              select * from unnest($2::text[], $3::bytea[], $4::uuid[], $5::text[], $6::uuid[], $7::bigint[], $8::text[],
-                                  $9::text[], $10::text[], $11::jsonb[])
+                                  $9::text[], $10::text[], $11::jsonb[], $12::text[])
                  as i (idempotency_key, fingerprint, payment_id, order_id, psp_account_id, amount, currency,
-                       capture_method, payment_method, metadata)
+                       capture_method, payment_method, metadata, return_url)
          ), fresh as (
              insert into idempotency_key (merchant_id, idempotency_key, fingerprint, payment_id, created_at)
              select $1, i.idempotency_key, i.fingerprint, i.payment_id, now() from input i
@@ -171,12 +176,13 @@ pub(super) async fn insert_keys_and_payments(
              returning payment_id
          ), made as (
              insert into payment (merchant_id, payment_id, order_id, ordinal, psp_account_id, status, live, amount,
-                                  currency, capture_method, payment_method, metadata, created_at, updated_at)
+                                  currency, capture_method, payment_method, return_url, metadata, created_at,
+                                  updated_at)
              select $1, i.payment_id, i.order_id,
                     1 + coalesce((select max(p.ordinal) from payment p
                                   where p.merchant_id = $1 and p.order_id = i.order_id), 0),
                     i.psp_account_id, 'processing', true, i.amount, i.currency, i.capture_method, i.payment_method,
-                    i.metadata, now(), now()
+                    i.return_url, i.metadata, now(), now()
              from input i join fresh on fresh.payment_id = i.payment_id
              order by i.order_id
              on conflict do nothing
@@ -193,8 +199,9 @@ pub(super) async fn insert_keys_and_payments(
         &columns.amounts,
         &columns.currencies as &[&str],
         &columns.captures as &[&str],
-        &columns.methods as &[&str],
+        &columns.methods as &[Option<&str>],
         &columns.metadata,
+        &columns.return_urls as &[Option<&str>],
     )
     .fetch_all(&mut **tx)
     .await?;

@@ -41,7 +41,7 @@ pub(super) async fn lock_and_read(
          select t.operation_id as "operation_id: OperationId", o.kind, o.idempotency_key, o.status as operation_status, o.fence,
                 o.amount as operation_amount, o.last_capture, o.created_at as operation_created_at,
                 o.takeovers, o.psp_reference, t.payment_id as "payment_id: PaymentId", p.order_id, p.ordinal, p.status, p.amount,
-                p.currency, p.capture_method, p.payment_method, p.psp_account_id as "psp_account_id: PspAccountId",
+                p.currency, p.capture_method, p.payment_method, p.return_url, p.psp_account_id as "psp_account_id: PspAccountId",
                 p.authorized_amount, p.captured_amount, p.refund_reserved_amount, p.refunded_amount, p.disputed_amount,
                 p.metadata as "metadata: Json<BTreeMap<String, String>>",
                 p.failure_code, p.failure_message, p.decline_code, p.next_action_url, p.version,
@@ -89,6 +89,7 @@ pub(super) async fn lock_and_read(
                 .map_err(|_| Error::UnknownWord("payment.capture_method"))?
                 .as_str(),
             payment_method: row.payment_method,
+            return_url: row.return_url,
             psp_account_id: row.psp_account_id,
             authorized_amount: row.authorized_amount,
             captured_amount: row.captured_amount,

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{Error, Named, OperationFilter, OperationKind, OperationStatus, OperationView, Standing, Taken};
 use crate::payment::{Failure, PaymentStatus, SplitView};
-use crate::psp::{Aim, CaptureMethod, Errand, Expected, PspReference};
+use crate::psp::{Aim, CaptureMethod, Errand, Expected, Method, PspReference};
 
 pub(super) async fn merchants_with_due(pool: &PgPool) -> Result<Vec<MerchantId>, sqlx::Error> {
     // one index probe per merchant, however many operations there are
@@ -31,6 +31,7 @@ struct Purpose {
     amount: i64,
     currency: String,
     capture_method: String,
+    on_page: bool,
     psp_target: Option<String>,
     captured_before: Option<i64>,
     last_capture: Option<bool>,
@@ -47,9 +48,10 @@ impl Purpose {
         };
         let captured_before = self.captured_before.unwrap_or_default();
         let aim = match kind {
-            OperationKind::Authorize => {
-                Aim::Authorize { capture: capture.map_err(|_| Error::UnknownWord("payment.capture_method"))? }
-            }
+            OperationKind::Authorize => Aim::Authorize {
+                capture: capture.map_err(|_| Error::UnknownWord("payment.capture_method"))?,
+                on_page: self.on_page,
+            },
             OperationKind::Capture => {
                 Aim::Capture { of: of()?, captured_before, last: self.last_capture.unwrap_or(true) }
             }
@@ -79,7 +81,8 @@ struct TakenRow {
     standing_since: OffsetDateTime,
     payment_status: String,
     order_id: String,
-    payment_method: String,
+    payment_method: Option<String>,
+    return_url: Option<String>,
     capture_method: String,
     now: OffsetDateTime,
 }
@@ -94,6 +97,7 @@ impl TryFrom<TakenRow> for Taken {
             amount: row.amount,
             currency: row.currency,
             capture_method: row.capture_method,
+            on_page: row.payment_method.is_none(),
             psp_target: row.psp_target,
             captured_before: row.captured_before,
             last_capture: row.last_capture,
@@ -103,7 +107,8 @@ impl TryFrom<TakenRow> for Taken {
                 expected: purpose.expected()?,
                 order_id: OrderId::try_from(row.order_id)
                     .map_err(|_| Error::UnknownWord("payment.order_id"))?,
-                payment_method: row.payment_method,
+                method: Method::of(row.payment_method, row.return_url)
+                    .ok_or(Error::UnknownWord("payment.payment_method"))?,
             },
             fence: row.fence,
             payment_id: row.payment_id,
@@ -149,7 +154,7 @@ pub(super) async fn take_due(
                 t.psp_account_id as "psp_account_id: PspAccountId", t.amount, t.currency, t.status, t.takeovers,
                 t.psp_target, t.captured_before, t.last_capture, t.first_sent_at, t.psp_reference,
                 coalesce(e.recorded_at, p.updated_at) as "standing_since!", p.status as payment_status, p.order_id, p.payment_method,
-                p.capture_method, now() as "now!"
+                p.return_url, p.capture_method, now() as "now!"
          from taken t
          cross join lateral (
              select * from payment where merchant_id = $1 and payment_id = t.payment_id offset 0
@@ -189,7 +194,7 @@ pub(super) async fn take_for_review(
                 t.psp_account_id as "psp_account_id: PspAccountId", t.amount, t.currency, t.status, t.takeovers,
                 t.psp_target, t.captured_before, t.last_capture, t.first_sent_at, t.psp_reference,
                 coalesce(e.recorded_at, p.updated_at) as "standing_since!", p.status as payment_status, p.order_id, p.payment_method,
-                p.capture_method, now() as "now!"
+                p.return_url, p.capture_method, now() as "now!"
          from taken t
          join payment p on p.merchant_id = $1 and p.payment_id = t.payment_id
          left join lateral (select null::timestamptz as recorded_at) e on true"#,
@@ -272,7 +277,7 @@ pub(super) async fn concerned(
          )
          select f.place as "place!", o.operation_id as "operation_id!: OperationId", o.kind as "kind!", o.amount as "amount!",
                 o.currency as "currency!", o.psp_target, o.captured_before, o.last_capture,
-                p.capture_method as "capture_method!"
+                p.capture_method as "capture_method!", p.payment_method is null as "on_page!"
          from found f
          cross join lateral (
              (select * from operation where merchant_id = $1 and operation_id = f.operation_id offset 0)
@@ -282,7 +287,8 @@ pub(super) async fn concerned(
                 and status in ('created', 'sending', 'unknown', 'needs_review') offset 0)
          ) o
          cross join lateral (
-             select capture_method from payment where merchant_id = $1 and payment_id = f.payment_id offset 0
+             select capture_method, payment_method from payment
+             where merchant_id = $1 and payment_id = f.payment_id offset 0
          ) p
          -- what is under way first: the authorisation is then told what it came to
          order by f.place, o.kind desc"#,
@@ -303,6 +309,7 @@ pub(super) async fn concerned(
             amount: row.amount,
             currency: row.currency,
             capture_method: row.capture_method,
+            on_page: row.on_page,
             psp_target: row.psp_target,
             captured_before: row.captured_before,
             last_capture: row.last_capture,
@@ -325,14 +332,16 @@ pub(super) async fn expected(
     // each by its primary key, whatever the planner believes of a new table
     let rows = sqlx::query!(
         r#"select w.psp_account_id as "psp_account_id!: PspAccountId", w.operation_id as "operation_id!: OperationId",
-                o.kind, o.amount, o.currency, o.psp_target, o.captured_before, o.last_capture, p.capture_method
+                o.kind, o.amount, o.currency, o.psp_target, o.captured_before, o.last_capture, p.capture_method,
+                p.payment_method is null as "on_page!"
          from unnest($2::uuid[], $3::uuid[]) as w (psp_account_id, operation_id)
          cross join lateral (
              select * from operation
              where merchant_id = $1 and operation_id = w.operation_id offset 0
          ) o
          cross join lateral (
-             select capture_method from payment where merchant_id = $1 and payment_id = o.payment_id offset 0
+             select capture_method, payment_method from payment
+             where merchant_id = $1 and payment_id = o.payment_id offset 0
          ) p
          where o.psp_account_id = w.psp_account_id"#,
         merchant.as_uuid(),
@@ -348,6 +357,7 @@ pub(super) async fn expected(
             amount: row.amount,
             currency: row.currency,
             capture_method: row.capture_method,
+            on_page: row.on_page,
             psp_target: row.psp_target,
             captured_before: row.captured_before,
             last_capture: row.last_capture,
@@ -365,7 +375,7 @@ pub(super) async fn last_ended(
 ) -> Result<Option<(Expected, PspReference)>, Error> {
     let row = sqlx::query!(
         r#"select o.operation_id as "operation_id: OperationId", o.amount, o.currency, o.psp_reference as "psp_reference!",
-                p.capture_method
+                p.capture_method, p.payment_method is null as "on_page!"
          from operation o join payment p on p.merchant_id = $1 and p.payment_id = o.payment_id
          where o.merchant_id = $1 and o.psp_account_id = $2 and o.psp_reference is not null and o.kind = 'authorize'
            and o.status in ('succeeded', 'declined', 'expired', 'reversed')
@@ -378,7 +388,7 @@ pub(super) async fn last_ended(
     row.map(|row| {
         let currency = row.currency.parse().map_err(|_| Error::UnknownWord("operation.currency"))?;
         let capture = row.capture_method.parse().map_err(|_| Error::UnknownWord("payment.capture_method"))?;
-        let aim = Aim::Authorize { capture };
+        let aim = Aim::Authorize { capture, on_page: row.on_page };
         let reference = PspReference::parse(&row.psp_reference)
             .map_err(|_| Error::UnknownWord("operation.psp_reference"))?;
         let amount = Money::new(row.amount, currency);

@@ -34,6 +34,8 @@ pub enum OperationEvent {
     Declined,
     /// The buyer has to act.
     ActionRequired,
+    /// The buyer has acted, and the PSP or a bank decides.
+    Acted,
     /// No evidence either way.
     Doubt,
     /// The buyer did not act in time.
@@ -46,11 +48,12 @@ pub enum OperationEvent {
 
 impl OperationEvent {
     /// Every event.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Sent,
         Self::Succeeded,
         Self::Declined,
         Self::ActionRequired,
+        Self::Acted,
         Self::Doubt,
         Self::Expired,
         Self::GivenUp,
@@ -64,6 +67,7 @@ impl OperationEvent {
             Self::Succeeded => "succeeded",
             Self::Declined => "declined",
             Self::ActionRequired => "action_required",
+            Self::Acted => "acted",
             Self::Doubt => "doubt",
             Self::Expired => "expired",
             Self::GivenUp => "given_up",
@@ -140,6 +144,7 @@ impl OperationStatus {
                 Ok(Self::RequiresAction)
             }
             (Self::Sending | Self::Unknown, E::Doubt) => Ok(Self::Unknown),
+            (Self::RequiresAction, E::Acted) => Ok(Self::Unknown),
             (Self::RequiresAction, E::Doubt) => Ok(Self::RequiresAction),
             (Self::RequiresAction, E::Expired) => Ok(Self::Expired),
             (Self::Unknown | Self::RequiresAction, E::GivenUp) => Ok(Self::NeedsReview),
@@ -149,21 +154,29 @@ impl OperationStatus {
                 E::Succeeded
                 | E::Declined
                 | E::ActionRequired
+                | E::Acted
                 | E::Doubt
                 | E::Expired
                 | E::GivenUp
                 | E::Reversed,
             )
-            | (Self::Sending | Self::Unknown, E::Sent | E::Expired | E::Reversed)
+            | (Self::Sending | Self::Unknown, E::Sent | E::Acted | E::Expired | E::Reversed)
             | (Self::Sending, E::GivenUp)
             | (Self::RequiresAction, E::Sent | E::Reversed)
             | (
                 Self::NeedsReview,
-                E::Sent | E::ActionRequired | E::Doubt | E::Expired | E::GivenUp | E::Reversed,
+                E::Sent | E::ActionRequired | E::Acted | E::Doubt | E::Expired | E::GivenUp | E::Reversed,
             )
             | (
                 Self::Succeeded,
-                E::Sent | E::Succeeded | E::Declined | E::ActionRequired | E::Doubt | E::Expired | E::GivenUp,
+                E::Sent
+                | E::Succeeded
+                | E::Declined
+                | E::ActionRequired
+                | E::Acted
+                | E::Doubt
+                | E::Expired
+                | E::GivenUp,
             )
             | (
                 Self::Declined | Self::Expired | Self::Reversed,
@@ -171,6 +184,7 @@ impl OperationStatus {
                 | E::Succeeded
                 | E::Declined
                 | E::ActionRequired
+                | E::Acted
                 | E::Doubt
                 | E::Expired
                 | E::GivenUp

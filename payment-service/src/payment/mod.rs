@@ -11,7 +11,7 @@ use money::{MerchantId, Money, OrderId, PaymentId, PspAccountId};
 use sqlx::{PgExecutor, PgPool};
 use wallet::wallet::Split;
 
-use crate::psp::CaptureMethod;
+use crate::psp::{CaptureMethod, Method};
 pub use repo::Filter;
 pub use state::{IllegalTransition, PaymentEvent, PaymentStatus};
 pub use timeline::{Timeline, TimelineEntry};
@@ -28,8 +28,8 @@ pub struct NewPayment {
     pub amount: Money,
     /// Where it is charged.
     pub psp_account_id: PspAccountId,
-    /// The PSP's token of the buyer's means of payment; never card data.
-    pub payment_method: String,
+    /// How the buyer pays.
+    pub method: Method,
     /// Whether the PSP captures at once.
     pub capture_method: CaptureMethod,
     /// The merchant's own notes.

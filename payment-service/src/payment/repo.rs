@@ -34,7 +34,8 @@ struct Row {
     amount: i64,
     currency: String,
     capture_method: String,
-    payment_method: String,
+    payment_method: Option<String>,
+    return_url: Option<String>,
     psp_account_id: PspAccountId,
     authorized_amount: i64,
     captured_amount: i64,
@@ -71,6 +72,7 @@ impl Row {
                 .map_err(|_| unknown("capture_method"))?
                 .as_str(),
             payment_method: self.payment_method,
+            return_url: self.return_url,
             psp_account_id: self.psp_account_id,
             authorized_amount: self.authorized_amount,
             captured_amount: self.captured_amount,
@@ -101,7 +103,7 @@ pub(super) async fn get(
     let row = sqlx::query_as!(
         Row,
         r#"select p.payment_id as "payment_id: PaymentId", p.order_id, p.ordinal, p.status, p.amount, p.currency,
-                p.capture_method, p.payment_method, p.psp_account_id as "psp_account_id: PspAccountId",
+                p.capture_method, p.payment_method, p.return_url, p.psp_account_id as "psp_account_id: PspAccountId",
                 p.authorized_amount, p.captured_amount, p.refund_reserved_amount, p.refunded_amount, p.disputed_amount, p.metadata as "metadata: Json<BTreeMap<String, String>>",
                 p.failure_code, p.failure_message, p.decline_code, p.next_action_url, p.created_at, p.updated_at,
                 s.sellers as "sellers!", s.amounts as "amounts!", s.fees as "fees!"
@@ -128,7 +130,7 @@ pub(super) async fn list(
     let rows = sqlx::query_as!(
         Row,
         r#"select p.payment_id as "payment_id: PaymentId", p.order_id, p.ordinal, p.status, p.amount, p.currency,
-                p.capture_method, p.payment_method, p.psp_account_id as "psp_account_id: PspAccountId",
+                p.capture_method, p.payment_method, p.return_url, p.psp_account_id as "psp_account_id: PspAccountId",
                 p.authorized_amount, p.captured_amount, p.refund_reserved_amount, p.refunded_amount, p.disputed_amount, p.metadata as "metadata: Json<BTreeMap<String, String>>",
                 p.failure_code, p.failure_message, p.decline_code, p.next_action_url, p.created_at, p.updated_at,
                 s.sellers as "sellers!", s.amounts as "amounts!", s.fees as "fees!"

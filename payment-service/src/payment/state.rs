@@ -35,6 +35,8 @@ pub enum PaymentEvent {
     Authorized,
     /// The buyer has to act.
     ActionRequired,
+    /// The buyer has acted, and the PSP or a bank decides.
+    Acted,
     /// The PSP provably has not charged it and will not.
     Failed,
     /// The buyer did not act in time, or what was held was not captured in time, and the PSP has closed it.
@@ -45,11 +47,12 @@ pub enum PaymentEvent {
 
 impl PaymentEvent {
     /// Every event.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Captured,
         Self::CapturedInPart,
         Self::Authorized,
         Self::ActionRequired,
+        Self::Acted,
         Self::Failed,
         Self::Expired,
         Self::Voided,
@@ -62,6 +65,7 @@ impl PaymentEvent {
             Self::CapturedInPart => "captured_in_part",
             Self::Authorized => "authorized",
             Self::ActionRequired => "action_required",
+            Self::Acted => "acted",
             Self::Failed => "failed",
             Self::Expired => "expired",
             Self::Voided => "voided",
@@ -135,15 +139,16 @@ impl PaymentStatus {
             (Self::Authorized | Self::PartiallyCaptured, E::CapturedInPart) => Ok(Self::PartiallyCaptured),
             (Self::Processing | Self::RequiresAction, E::Authorized) => Ok(Self::Authorized),
             (Self::Processing | Self::RequiresAction, E::ActionRequired) => Ok(Self::RequiresAction),
+            (Self::RequiresAction, E::Acted) => Ok(Self::Processing),
             (Self::Processing | Self::RequiresAction, E::Failed) => Ok(Self::Failed),
             (Self::RequiresAction | Self::Authorized, E::Expired) => Ok(Self::Expired),
             (Self::RequiresAction | Self::Authorized, E::Voided) => Ok(Self::Voided),
-            (Self::Processing, E::CapturedInPart | E::Expired | E::Voided)
+            (Self::Processing, E::Acted | E::CapturedInPart | E::Expired | E::Voided)
             | (Self::RequiresAction, E::CapturedInPart)
-            | (Self::Authorized, E::Authorized | E::ActionRequired | E::Failed)
+            | (Self::Authorized, E::Authorized | E::ActionRequired | E::Acted | E::Failed)
             | (
                 Self::PartiallyCaptured,
-                E::Authorized | E::ActionRequired | E::Failed | E::Expired | E::Voided,
+                E::Authorized | E::ActionRequired | E::Acted | E::Failed | E::Expired | E::Voided,
             )
             | (
                 Self::Captured | Self::Voided | Self::Failed | Self::Expired,
@@ -151,6 +156,7 @@ impl PaymentStatus {
                 | E::CapturedInPart
                 | E::Authorized
                 | E::ActionRequired
+                | E::Acted
                 | E::Failed
                 | E::Expired
                 | E::Voided,

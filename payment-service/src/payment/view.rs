@@ -27,8 +27,12 @@ pub struct PaymentView {
     /// Whether the PSP captures at once.
     #[schema(value_type = Capture)]
     pub capture: &'static str,
-    /// The PSP's token of the buyer's means of payment.
-    pub payment_method: String,
+    /// The PSP's token of the buyer's means of payment; none where the buyer chooses on a page of the PSP's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payment_method: Option<String>,
+    /// Where the buyer comes back to from a page of the PSP's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub return_url: Option<String>,
     /// Where it is charged.
     pub psp_account_id: PspAccountId,
     /// What the PSP holds or has charged.

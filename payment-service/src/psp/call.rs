@@ -48,8 +48,57 @@ pub struct Errand {
     pub expected: Expected,
     /// The merchant's name for the order, shown in the PSP's dashboard.
     pub order_id: OrderId,
-    /// The PSP's token for the buyer's means of payment.
-    pub payment_method: String,
+    /// How the buyer pays.
+    pub method: Method,
+}
+
+/// How a buyer pays. Card data never reaches us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Method {
+    /// With the means of payment that the PSP's token stands for.
+    Token {
+        /// The token.
+        token: String,
+        /// Where the buyer comes back to from a page that the PSP or the buyer's bank may ask for.
+        return_url: Option<String>,
+    },
+    /// With whatever the buyer chooses on a page of the PSP's.
+    Page {
+        /// Where the buyer comes back to.
+        return_url: String,
+    },
+}
+
+impl Method {
+    /// The method that these say; none where there is neither.
+    pub fn of(token: Option<String>, return_url: Option<String>) -> Option<Self> {
+        match (token, return_url) {
+            (Some(token), return_url) => Some(Self::Token { token, return_url }),
+            (None, Some(return_url)) => Some(Self::Page { return_url }),
+            (None, None) => None,
+        }
+    }
+
+    /// The PSP's token, if there is one.
+    pub fn token(&self) -> Option<&str> {
+        match self {
+            Self::Token { token, .. } => Some(token),
+            Self::Page { .. } => None,
+        }
+    }
+
+    /// Where the buyer comes back to, if there is somewhere.
+    pub fn return_url(&self) -> Option<&str> {
+        match self {
+            Self::Token { return_url, .. } => return_url.as_deref(),
+            Self::Page { return_url } => Some(return_url),
+        }
+    }
+
+    /// Whether the buyer chooses on a page of the PSP's.
+    pub const fn is_page(&self) -> bool {
+        matches!(self, Self::Page { .. })
+    }
 }
 
 /// A question about an operation that was, or may have been, sent.

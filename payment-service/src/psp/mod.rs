@@ -25,7 +25,7 @@ use tokio::time::Instant;
 
 pub use account::{Account, AmountRefused, Psp, UnknownPsp};
 pub use attempt::{Action, Attempt, AttemptOutcome, Exchange};
-pub use call::{CaptureMethod, Errand, Inquiry, UnknownCaptureMethod};
+pub use call::{CaptureMethod, Errand, Inquiry, Method, UnknownCaptureMethod};
 pub use event::{DisputeEvidence, Event, EventError, SignatureError, Subject};
 pub use evidence::{Aim, Evidence, Expected, Judgement, RefundEvidence, RefundState, State};
 pub use idempotency::{Idempotency, UnknownIdempotency};

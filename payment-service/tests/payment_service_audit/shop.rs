@@ -13,7 +13,8 @@ use payment_service::operation::{
 };
 use payment_service::payment::NewPayment;
 use payment_service::psp::{
-    Action, Attempt, AttemptOutcome, CaptureMethod, Decline, Outcome, PspReference, Success, Why, decline,
+    Action, Attempt, AttemptOutcome, CaptureMethod, Decline, Method, Outcome, PspReference, Success, Why,
+    decline,
 };
 use reconciliation::{intake, run};
 use sqlx::{AssertSqlSafe, PgPool};
@@ -178,7 +179,7 @@ impl Shop {
                 order_id: order.parse().unwrap(),
                 amount: Money::new(1000, Currency::EUR),
                 psp_account_id: self.account,
-                payment_method: "pm_card_visa".to_owned(),
+                method: Method::Token { token: "pm_card_visa".to_owned(), return_url: None },
                 capture_method,
                 metadata: BTreeMap::from([("basket".to_owned(), "7".to_owned())]),
                 splits: vec![

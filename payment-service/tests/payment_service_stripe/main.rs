@@ -5,6 +5,7 @@
 mod charge;
 mod closing;
 mod looking_up;
+mod page;
 mod server;
 mod wire;
 
@@ -13,7 +14,7 @@ use std::time::Duration;
 use money::{Currency, MerchantId, Money, OperationId, OrderId};
 use payment_service::psp::{
     Account, Action, Aim, AttemptOutcome, CaptureMethod, Connectors, Errand, Exchange, Expected, Idempotency,
-    Inquiry, Outcome, Psp, PspReference, Settings, Why,
+    Inquiry, Method, Outcome, Psp, PspReference, Settings, Why,
 };
 use serde_json::{Value, json};
 use server::ScriptedPsp;
@@ -59,6 +60,7 @@ struct Shop {
     connectors: Connectors,
     account: Account,
     order_id: OrderId,
+    method: Method,
     patience: Duration,
     resent: bool,
 }
@@ -69,6 +71,7 @@ impl Shop {
             connectors: Connectors::new(settings()).unwrap(),
             account: account(base_url),
             order_id: "o-1".parse().unwrap(),
+            method: Method::Token { token: "pm_card_visa".to_owned(), return_url: None },
             patience: Duration::from_secs(10),
             resent: false,
         }
@@ -93,11 +96,12 @@ impl Shop {
     }
 
     fn errand(&self) -> Errand {
-        Errand {
-            expected: expected(),
-            order_id: self.order_id.clone(),
-            payment_method: "pm_card_visa".to_owned(),
-        }
+        Errand { expected: self.expected(), order_id: self.order_id.clone(), method: self.method.clone() }
+    }
+
+    fn expected(&self) -> Expected {
+        let aim = Aim::Authorize { capture: CaptureMethod::Automatic, on_page: self.method.is_page() };
+        Expected { aim, ..expected() }
     }
 
     async fn authorize(&self) -> Exchange {
@@ -107,13 +111,13 @@ impl Shop {
 
     async fn inquire(&self, reference: Option<&PspReference>) -> Exchange {
         let until = Instant::now() + self.patience;
-        let inquiry = Inquiry { expected: &expected(), reference };
+        let inquiry = Inquiry { expected: &self.expected(), reference };
         self.connectors.inquire(&self.account, &inquiry, until).await
     }
 
     async fn cancel(&self, reference: Option<&PspReference>) -> Exchange {
         let until = Instant::now() + self.patience;
-        let inquiry = Inquiry { expected: &expected(), reference };
+        let inquiry = Inquiry { expected: &self.expected(), reference };
         self.connectors.cancel(&self.account, &inquiry, until).await
     }
 }
@@ -122,7 +126,7 @@ fn expected() -> Expected {
     Expected {
         operation_id: operation_id(),
         amount: amount(),
-        aim: Aim::Authorize { capture: CaptureMethod::Automatic },
+        aim: Aim::Authorize { capture: CaptureMethod::Automatic, on_page: false },
     }
 }
 

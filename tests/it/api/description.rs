@@ -251,6 +251,16 @@ async fn a_payment_that_is_not_decided_is_as_described_too() {
     to_be_authenticated["payment_method"] = json!("pm_card_authenticationRequired");
     let told = api.pay(&key, "k-2", &to_be_authenticated).await;
     assert_eq!(told.status, 201, "{}", told.text);
+    let mut on_page = order_of("anna", "o-3", 1000);
+    on_page.as_object_mut().unwrap().remove("payment_method");
+    on_page["return_url"] = json!("https://shop.example/orders/3?tab=paid#top");
+    let told = api.pay(&key, "k-3", &on_page).await;
+    assert_eq!(
+        (told.status, told.json()["status"].as_str()),
+        (201, Some("requires_action")),
+        "{}",
+        told.text
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -307,6 +317,8 @@ async fn the_description_knows_the_bounds_of_what_it_describes() {
         ("currency", json!("eur")),
         ("payment_method", json!("pm card")),
         ("payment_method", long(256)),
+        ("return_url", json!("shop.example")),
+        ("return_url", json!(format!("https://shop.example/{}", "x".repeat(2048)))),
         ("psp_account_id", json!("main")),
         ("capture", json!("later")),
         ("splits", splits(51)),

@@ -179,6 +179,7 @@ fn step(from: Option<PaymentStatus>, kind: &str, to: PaymentStatus) -> Option<Pa
         (Some(from), "payment.partially_captured") => from.apply(PaymentEvent::CapturedInPart).ok(),
         (Some(from), "payment.authorized") => from.apply(PaymentEvent::Authorized).ok(),
         (Some(from), "payment.requires_action") => from.apply(PaymentEvent::ActionRequired).ok(),
+        (Some(from), "payment.processing") => from.apply(PaymentEvent::Acted).ok(),
         (Some(from), "payment.failed") => from.apply(PaymentEvent::Failed).ok(),
         (Some(from), "payment.expired") => from.apply(PaymentEvent::Expired).ok(),
         (Some(from), "payment.voided") => from.apply(PaymentEvent::Voided).ok(),

@@ -16,7 +16,7 @@ use crate::operation::{
     By, Decision, Finding, Known, OperationKind, OperationStatus, Share, SplitSums, Taken, decide,
 };
 use crate::payment::{PaymentStatus, PaymentView};
-use crate::psp::{Aim, CaptureMethod, Errand, Expected, PspReference};
+use crate::psp::{Aim, CaptureMethod, Errand, Expected, Method, PspReference};
 
 /// When the operation was sent first, by the model's clock.
 pub(super) const SENT: OffsetDateTime = datetime!(2026-01-01 00:00 UTC);
@@ -90,7 +90,7 @@ impl Ledger {
             errand: Errand {
                 expected: self.expected.clone(),
                 order_id: "o-1".parse().unwrap(),
-                payment_method: "pm_1".to_owned(),
+                method: Method::Token { token: "pm_1".to_owned(), return_url: None },
             },
             fence,
             payment_id: PaymentId::from_uuid(Uuid::nil()),
@@ -191,7 +191,8 @@ impl Ledger {
             amount: OWED,
             currency: Currency::EUR,
             capture: if self.kind == OperationKind::Authorize { "automatic" } else { "manual" },
-            payment_method: "pm_1".to_owned(),
+            payment_method: Some("pm_1".to_owned()),
+            return_url: None,
             psp_account_id: PspAccountId::from_uuid(Uuid::nil()),
             authorized_amount: OWED,
             captured_amount: sums.captured,
@@ -211,7 +212,9 @@ impl Ledger {
 fn expected(kind: OperationKind) -> Expected {
     let of = || reference(kind, 0);
     let (minor, aim) = match kind {
-        OperationKind::Authorize => (OWED, Aim::Authorize { capture: CaptureMethod::Automatic }),
+        OperationKind::Authorize => {
+            (OWED, Aim::Authorize { capture: CaptureMethod::Automatic, on_page: false })
+        }
         OperationKind::Capture => (1, Aim::Capture { of: of(), captured_before: 0, last: false }),
         OperationKind::Void => (OWED, Aim::Void { of: of(), captured_before: 0 }),
         OperationKind::Refund => (1, Aim::Refund { of: PspReference::parse("pi_0").unwrap() }),

@@ -249,7 +249,8 @@ impl Psp {
             Shape::Pending => State::Processing,
         };
         let (operation_id, amount) = (Some(operation_id()), Ok(expected.amount));
-        Evidence { reference, operation_id, amount, received, movement: None, state }.judge(expected)
+        Evidence { reference, page: None, operation_id, amount, received, movement: None, state }
+            .judge(expected)
     }
 }
 

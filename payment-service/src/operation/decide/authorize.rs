@@ -9,7 +9,7 @@ use crate::http::stored;
 use crate::operation::state::OperationStatus;
 use crate::outbox;
 use crate::payment::{Failure, NextAction, PaymentEvent, PaymentStatus};
-use crate::psp::{Decline, PspReference, Success};
+use crate::psp::{Decline, PspReference, Success, Why};
 
 pub(super) fn succeed(
     known: &Known,
@@ -119,6 +119,19 @@ pub(super) fn require_action(
         event: news.then(|| outbox::changed("payment.requires_action", &payment, known.operation_id, None)),
         response: news.then(|| stored::payment(&payment)),
         payment: news.then_some(payment),
+        ..change(status)
+    }
+}
+
+/// The buyer has done what there was to do: the PSP or a bank decides, which may take days.
+pub(super) fn acted(known: &Known, status: OperationStatus) -> Change {
+    let payment = moved(known, PaymentEvent::Acted);
+    let reason = Why::Processing.as_str();
+    Change {
+        reason: Some(reason.to_owned()),
+        due_in: Some(ACTION_POLL.max(next_look(known.takeovers))),
+        event: Some(outbox::changed("payment.processing", &payment, known.operation_id, Some(reason))),
+        payment: Some(payment),
         ..change(status)
     }
 }

@@ -19,7 +19,7 @@ use crate::draw::GiveBack;
 use crate::http::stored;
 use crate::outbox::{self, NewEvent};
 use crate::payment::{Failure, PaymentEvent, PaymentStatus, PaymentView, SplitView};
-use crate::psp::{Decline, Outcome, PspReference, Success, decline};
+use crate::psp::{Decline, Outcome, PspReference, Success, Why, decline};
 
 /// An operation and its payment as they are under the lock.
 #[derive(Debug, Clone)]
@@ -172,6 +172,11 @@ pub(crate) fn decide(known: &Known, by: By, finding: &Finding) -> Result<Decisio
             authorize::require_action(known, status, reference, redirect_url.as_deref())
         }
         Finding::Answer(Outcome::NotSent { code, .. }) => doubt(known, status, None, code.as_str()),
+        Finding::Answer(Outcome::Unknown { why: Why::Processing, .. })
+            if known.status == OperationStatus::RequiresAction =>
+        {
+            authorize::acted(known, status)
+        }
         Finding::Answer(Outcome::Unknown { reference, why }) => {
             doubt(known, status, reference.clone(), why.as_str())
         }
@@ -238,6 +243,11 @@ fn event_of(known: &Known, by: By, finding: &Finding) -> OperationEvent {
         Finding::Answer(Outcome::NotSent { .. }) => {
             let first = by == By::Owner { fence: 1 } && known.status == OperationStatus::Sending;
             if first { OperationEvent::Declined } else { OperationEvent::Doubt }
+        }
+        Finding::Answer(Outcome::Unknown { why: Why::Processing, .. })
+            if known.status == OperationStatus::RequiresAction =>
+        {
+            OperationEvent::Acted
         }
         Finding::Answer(Outcome::Unknown { .. }) => OperationEvent::Doubt,
         Finding::GiveUp { .. } => OperationEvent::GivenUp,

@@ -11,13 +11,15 @@ use crate::http::stored;
 use crate::operation::{OperationKind, OperationView, Standing};
 use crate::outbox::{self, NewEvent};
 use crate::payment::{PaymentStatus, PaymentView, SplitView};
-use crate::psp::{Aim, AmountRefused, Errand, Expected, Psp, PspReference};
+use crate::psp::{Aim, AmountRefused, Errand, Expected, Method, Psp, PspReference};
 
 /// A payment as it is under the lock.
 pub(super) struct State {
     pub merchant: money::MerchantId,
     pub payment: PaymentView,
     pub order_id: OrderId,
+    /// How the payment's buyer pays.
+    pub method: Method,
     pub version: i32,
     pub psp: Psp,
     /// The PSP's object of the payment, once we were told.
@@ -352,7 +354,7 @@ fn accept(state: &State, follow: &Follow, claimed: Claimed) -> Accepted {
             errand: Errand {
                 expected: Expected { operation_id: id, amount, aim },
                 order_id: state.order_id.clone(),
-                payment_method: payment.payment_method.clone(),
+                method: state.method.clone(),
             },
             fence: 1,
             psp_account_id: payment.psp_account_id,

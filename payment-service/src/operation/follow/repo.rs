@@ -14,7 +14,7 @@ use crate::http::stored;
 use crate::idempotency;
 use crate::operation::{Error, OperationKind, OperationStatus, repo as operations};
 use crate::payment::{PaymentStatus, PaymentView, SplitView};
-use crate::psp::{Aim, CaptureMethod, Psp, PspReference};
+use crate::psp::{Aim, CaptureMethod, Method, Psp, PspReference};
 
 /// Takes the keys that nobody has, of requests about payments that exist. Answers whose they are, by their place.
 pub(super) async fn insert_keys(
@@ -94,7 +94,7 @@ pub(super) async fn lock_and_read(
              select payment_id from unnest($2::uuid[]) as k (payment_id) order by payment_id
          )
          select t.payment_id as "payment_id!: PaymentId", p.order_id, p.ordinal, p.status, p.amount, p.currency,
-                p.capture_method, p.payment_method, p.psp_account_id as "psp_account_id: PspAccountId",
+                p.capture_method, p.payment_method, p.return_url, p.psp_account_id as "psp_account_id: PspAccountId",
                 p.authorized_amount, p.captured_amount, p.refund_reserved_amount, p.refunded_amount, p.disputed_amount,
                 p.version,
                 p.metadata as "metadata: Json<BTreeMap<String, String>>", p.created_at, p.updated_at, a.psp,
@@ -114,6 +114,7 @@ pub(super) async fn lock_and_read(
     let mut states = HashMap::with_capacity(rows.len());
     for row in rows {
         let word = |column| Error::UnknownWord(column);
+        let method = Method::of(row.payment_method.clone(), row.return_url.clone());
         let payment = PaymentView {
             payment_id: row.payment_id,
             order_id: row.order_id.clone(),
@@ -127,6 +128,7 @@ pub(super) async fn lock_and_read(
                 .map_err(|_| word("payment.capture_method"))?
                 .as_str(),
             payment_method: row.payment_method,
+            return_url: row.return_url,
             psp_account_id: row.psp_account_id,
             authorized_amount: row.authorized_amount,
             captured_amount: row.captured_amount,
@@ -143,6 +145,7 @@ pub(super) async fn lock_and_read(
         let state = State {
             merchant,
             order_id: OrderId::try_from(row.order_id).map_err(|_| word("payment.order_id"))?,
+            method: method.ok_or(word("payment.payment_method"))?,
             version: row.version,
             psp: row.psp.parse::<Psp>().map_err(|_| word("psp_account.psp"))?,
             psp_reference: None,

@@ -6,7 +6,9 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
-use super::object::{ErrorBody, ErrorKind, ErrorObject, PaymentIntent, Refund, RefundList, SearchResult};
+use super::object::{
+    CheckoutSession, ErrorBody, ErrorKind, ErrorObject, PaymentIntent, Refund, RefundList, SearchResult,
+};
 use crate::psp::redact::clean;
 use crate::psp::transport::{BodyLost, NoResponse, Response};
 use crate::psp::{Aim, Decline, Evidence, Expected, Judgement, PspReference, Why};
@@ -114,7 +116,10 @@ impl Reader<'_> {
     }
 
     fn evidence(&self, body: &[u8]) -> Option<Evidence> {
-        serde_json::from_slice::<PaymentIntent<'_>>(body).ok()?.evidence(self.secret)
+        match serde_json::from_slice::<PaymentIntent<'_>>(body) {
+            Ok(intent) => intent.evidence(self.secret),
+            Err(_) => serde_json::from_slice::<CheckoutSession<'_>>(body).ok()?.evidence(self.secret),
+        }
     }
 
     fn read<T>(

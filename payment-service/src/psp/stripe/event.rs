@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use time::OffsetDateTime;
 
-use super::object::{Dispute, PaymentIntent, Refund};
+use super::object::{CheckoutSession, Dispute, PaymentIntent, Refund};
 use crate::psp::{Event, EventError, Subject};
 
 /// What all events have.
@@ -50,6 +50,7 @@ pub(in crate::psp) fn parse_event(raw_body: &[u8]) -> Result<Event, EventError> 
         .map_err(|_| EventError::Field { field: "created", expected: "a time in Unix seconds" })?;
     let subject = match head.kind.as_ref() {
         kind if kind.starts_with("payment_intent.") => payment(raw_body)?,
+        kind if kind.starts_with("checkout.session.") => page(raw_body)?,
         kind if kind.starts_with("refund.") => refund(raw_body)?,
         kind if kind.starts_with("charge.dispute.") => dispute(raw_body, created_at)?,
         // Stripe's older name of the same, kept for some accounts
@@ -71,6 +72,15 @@ fn payment(raw_body: &[u8]) -> Result<Subject, EventError> {
     let evidence = body.data.object.evidence("").ok_or(EventError::Field {
         field: "data.object",
         expected: "a payment intent with an id that can be kept",
+    })?;
+    Ok(Subject::Payment(Box::new(evidence)))
+}
+
+fn page(raw_body: &[u8]) -> Result<Subject, EventError> {
+    let body: Body<CheckoutSession<'_>> = serde_json::from_slice(raw_body)?;
+    let evidence = body.data.object.evidence("").ok_or(EventError::Field {
+        field: "data.object",
+        expected: "a checkout session with an id that can be kept and a status",
     })?;
     Ok(Subject::Payment(Box::new(evidence)))
 }

@@ -73,7 +73,10 @@ impl Connector {
         let budget = self.budget(account);
         let mut talk = self.talk(account, &errand.expected, &budget, until);
         let outcome = match request::of(&self.transport.client, account, errand) {
-            Ok(request) => talk.send(&request, resent).await,
+            Ok(request) => match &errand.expected.aim {
+                Aim::Void { of, .. } if request::is_page(of) => talk.close_page(&request, resent, of).await,
+                _ => talk.send(&request, resent).await,
+            },
             Err(_) if resent => Outcome::Unknown { reference: None, why: Why::Refused },
             Err(unsendable) => not_sent(unsendable.code(), unsendable.to_string()),
         };
@@ -85,7 +88,7 @@ impl Connector {
         let mut talk = self.talk(account, call.expected, &budget, until);
         let found = talk.find(call.reference).await;
         let outcome = talk.go_on(next::after_inquiry(found)).await;
-        talk.end(outcome)
+        talk.end(next::as_asked(outcome, call.reference))
     }
 
     pub(super) async fn cancel(&self, account: &Account, call: &Inquiry<'_>, until: Instant) -> Exchange {
@@ -97,7 +100,7 @@ impl Connector {
             }
             found => talk.go_on(next::after_inquiry(found)).await,
         };
-        talk.end(outcome)
+        talk.end(next::as_asked(outcome, call.reference))
     }
 
     fn budget(&self, account: &Account) -> Arc<Budget> {
@@ -174,6 +177,27 @@ impl Talk<'_> {
         let action = action_of(&self.reader.expected.aim);
         let asked = self.ask_object(action, request).await;
         self.go_on(next::after_sending(asked, resent, &self.reader.expected.aim)).await
+    }
+
+    /// Closes a page that waits for its buyer. Where the buyer was quicker, what was paid on it is let go, if it can be.
+    async fn close_page(&mut self, request: &Request, resent: bool, page: &PspReference) -> Outcome {
+        let asked = self.ask_object(Action::Cancel, request).await;
+        if !matches!(asked.answer, Answer::Rejected { .. } | Answer::Missing(_)) {
+            return self.go_on(next::after_sending(asked, resent, &self.reader.expected.aim)).await;
+        }
+        match self.retrieve(page).await {
+            Ok(Judgement::Said(Outcome::Unknown { reference: Some(paid), why: Why::NotDone }))
+                if paid != *page =>
+            {
+                // whatever is answered: how it stands is asked next
+                if let Ok(request) = request::cancel(&self.session.transport.client, self.account, &paid) {
+                    self.ask_object(Action::Cancel, &request).await;
+                }
+                let found = self.retrieve(page).await;
+                self.go_on(next::after_inquiry(found)).await
+            }
+            found => self.go_on(next::after_inquiry(found)).await,
+        }
     }
 
     /// Sees it through to an end.

@@ -123,6 +123,16 @@ pub(crate) fn after_inquiry(found: Result<Judgement, Outcome>) -> Next {
     found.map_or_else(Next::End, settled)
 }
 
+/// What came of an object that was asked about: that what was paid on a page is closed, says that the page is.
+pub(super) fn as_asked(outcome: Outcome, asked: Option<&PspReference>) -> Outcome {
+    match (outcome, asked) {
+        (Outcome::Declined { reference: Some(_), decline }, Some(asked)) => {
+            Outcome::Declined { reference: Some(asked.clone()), decline }
+        }
+        (outcome, _) => outcome,
+    }
+}
+
 /// It ends with what was judged; what is still open is closed first.
 fn settled(judgement: Judgement) -> Next {
     match judgement {

@@ -98,6 +98,41 @@ pub(super) struct Dispute<'a> {
     balance_transactions: Option<Vec<Movement>>,
 }
 
+/// A page where a buyer chooses how to pay. What is paid on it is a `PaymentIntent`, made when the buyer first tries.
+#[derive(Debug, Deserialize)]
+pub(super) struct CheckoutSession<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow)]
+    object: Cow<'a, str>,
+    amount_total: Option<i64>,
+    #[serde(borrow)]
+    currency: Option<Cow<'a, str>>,
+    status: Option<SessionStatus>,
+    url: Option<String>,
+    #[serde(borrow)]
+    payment_intent: Option<NameOrIntent<'a>>,
+    #[serde(borrow)]
+    metadata: Option<Metadata<'a>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum SessionStatus {
+    Open,
+    Complete,
+    Expired,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum NameOrIntent<'a> {
+    #[serde(borrow)]
+    Whole(Box<PaymentIntent<'a>>),
+    #[expect(dead_code, reason = "an id is told from what cannot be read, and not needed")]
+    Name(#[serde(borrow)] Cow<'a, str>),
+}
+
 /// As with payments, one that is not listed is for a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -193,6 +228,7 @@ impl PaymentIntent<'_> {
         let movement = self.latest_charge.as_ref().map(NameOrObject::id);
         Some(Evidence {
             reference: PspReference::parse(&self.id).ok()?,
+            page: None,
             operation_id: self.operation_id(),
             amount: from_wire(self.amount, &self.currency),
             received: self.amount_received.map(|received| from_wire(received, &self.currency)),
@@ -221,9 +257,54 @@ impl PaymentIntent<'_> {
 
     /// Where the buyer is to go, if that is a web page.
     fn redirect_url(&self) -> Option<String> {
-        let text = self.next_action.as_ref()?.redirect_to_url.as_ref()?.url.as_deref()?;
-        let url = reqwest::Url::parse(text).ok().filter(|_| text.len() <= LONGEST_ADDRESS)?;
-        matches!(url.scheme(), "http" | "https").then(|| url.into())
+        address(self.next_action.as_ref()?.redirect_to_url.as_ref()?.url.as_deref()?)
+    }
+
+    /// Whether it is more than a try that may be followed by another.
+    const fn is_paid_or_will_be(&self) -> bool {
+        matches!(self.status, Status::Succeeded | Status::RequiresCapture | Status::Processing)
+    }
+}
+
+/// An address that a browser can be sent to.
+fn address(text: &str) -> Option<String> {
+    let url = reqwest::Url::parse(text).ok().filter(|_| text.len() <= LONGEST_ADDRESS)?;
+    matches!(url.scheme(), "http" | "https").then(|| url.into())
+}
+
+impl CheckoutSession<'_> {
+    /// What the page says, or what was paid on it. Nothing, if it is no page after all.
+    pub(super) fn evidence(&self, secret: &str) -> Option<Evidence> {
+        if self.object != "checkout.session" {
+            return None;
+        }
+        let page = PspReference::parse(&self.id).ok()?;
+        let intent = match &self.payment_intent {
+            Some(NameOrIntent::Whole(intent)) => Some(intent),
+            Some(NameOrIntent::Name(_)) | None => None,
+        };
+        let status = self.status?;
+        // on a page that is open, or was when it closed, a try that failed is not the last word
+        let told = intent.filter(|it| it.is_paid_or_will_be() || status == SessionStatus::Complete);
+        if let Some(intent) = told {
+            return Some(Evidence { page: Some(page), ..intent.evidence(secret)? });
+        }
+        let amount = self.amount_total.zip(self.currency.as_ref());
+        Some(Evidence {
+            reference: page.clone(),
+            page: Some(page),
+            operation_id: self.metadata.as_ref().and_then(|metadata| metadata.payonce_operation.parse().ok()),
+            amount: amount
+                .map_or_else(|| Err("no amount".to_owned()), |(amount, code)| from_wire(amount, code)),
+            received: None,
+            movement: None,
+            state: match status {
+                SessionStatus::Open => State::RequiresAction(self.url.as_deref().and_then(address)),
+                // what came of it is not shown here
+                SessionStatus::Complete => State::Processing,
+                SessionStatus::Expired => State::Canceled(None),
+            },
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use reqwest::{Client, Request, RequestBuilder, Url};
 use secrecy::ExposeSecret;
 
 use super::amount::to_wire;
-use crate::psp::{Account, Aim, AmountRefused, CaptureMethod, Errand, Expected, PspReference};
+use crate::psp::{Account, Aim, AmountRefused, CaptureMethod, Errand, Expected, Method, PspReference};
 
 /// The version of the API that this connector is written against.
 const VERSION: HeaderValue = HeaderValue::from_static("2026-08-26.dahlia");
@@ -14,6 +14,10 @@ const KEY_HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 
 const INTENTS: &str = "payment_intents";
 const REFUNDS: &str = "refunds";
+const CHECKOUT: &str = "checkout";
+const SESSIONS: &str = "sessions";
+/// What the names of pages begin with.
+const PAGE_PREFIX: &str = "cs_";
 
 const NO_PARAMETERS: [(&str, &str); 0] = [];
 
@@ -32,7 +36,12 @@ pub(super) enum Unsendable {
 pub(super) fn of(client: &Client, account: &Account, errand: &Errand) -> Result<Request, Unsendable> {
     let expected = &errand.expected;
     match &expected.aim {
-        Aim::Authorize { capture } => authorize(client, account, errand, *capture),
+        Aim::Authorize { capture, .. } => match &errand.method {
+            Method::Token { token, return_url } => {
+                authorize(client, account, errand, *capture, (token, return_url.as_deref()))
+            }
+            Method::Page { return_url } => open_page(client, account, errand, *capture, return_url),
+        },
         Aim::Capture { of, last, .. } => capture(client, account, expected, of, *last),
         Aim::Void { of, .. } => cancel(client, account, of),
         Aim::Refund { of } => refund(client, account, expected, of),
@@ -45,6 +54,7 @@ fn authorize(
     account: &Account,
     errand: &Errand,
     capture: CaptureMethod,
+    (token, return_url): (&str, Option<&str>),
 ) -> Result<Request, Unsendable> {
     let Expected { operation_id, amount, .. } = &errand.expected;
     let operation_id = operation_id.to_string();
@@ -53,19 +63,64 @@ fn authorize(
     let mut form = vec![
         ("amount", amount.as_str()),
         ("currency", &currency),
-        ("payment_method", &errand.payment_method),
+        ("payment_method", token),
         ("confirm", "true"),
         ("capture_method", capture.as_str()),
-        ("payment_method_types[0]", "card"),
-        ("metadata[payonce_operation]", &operation_id),
-        ("metadata[order_id]", errand.order_id.as_str()),
     ];
+    match return_url {
+        // whatever the account takes: a buyer who is sent away can come back
+        Some(url) => form.extend([("automatic_payment_methods[enabled]", "true"), ("return_url", url)]),
+        None => form.push(("payment_method_types[0]", "card")),
+    }
+    form.extend([
+        ("metadata[payonce_operation]", operation_id.as_str()),
+        ("metadata[order_id]", errand.order_id.as_str()),
+    ]);
     if capture == CaptureMethod::Manual {
         // so that it may be captured in parts, where the card allows that
         form.push(("payment_method_options[card][request_multicapture]", "if_available"));
     }
     let url = address(account, INTENTS, &[])?;
     finish(client.post(url).header(KEY_HEADER, &operation_id).form(&form), account)
+}
+
+/// Open a page for the buyer. It is priced as one thing: what was ordered is the shop's to know.
+fn open_page(
+    client: &Client,
+    account: &Account,
+    errand: &Errand,
+    capture: CaptureMethod,
+    return_url: &str,
+) -> Result<Request, Unsendable> {
+    let Expected { operation_id, amount, .. } = &errand.expected;
+    let operation_id = operation_id.to_string();
+    let currency = amount.currency.code().to_ascii_lowercase();
+    let amount = to_wire(*amount)?.to_string();
+    let order = errand.order_id.as_str();
+    let form = [
+        ("mode", "payment"),
+        ("line_items[0][quantity]", "1"),
+        ("line_items[0][price_data][currency]", currency.as_str()),
+        ("line_items[0][price_data][unit_amount]", &amount),
+        ("line_items[0][price_data][product_data][name]", order),
+        // what is charged is what was asked for, in no other currency
+        ("adaptive_pricing[enabled]", "false"),
+        ("success_url", return_url),
+        ("cancel_url", return_url),
+        ("client_reference_id", &operation_id),
+        ("metadata[payonce_operation]", &operation_id),
+        ("metadata[order_id]", order),
+        ("payment_intent_data[capture_method]", capture.as_str()),
+        ("payment_intent_data[metadata][payonce_operation]", &operation_id),
+        ("payment_intent_data[metadata][order_id]", order),
+    ];
+    let url = address(account, CHECKOUT, &[SESSIONS])?;
+    finish(client.post(url).header(KEY_HEADER, &operation_id).form(&form), account)
+}
+
+/// Whether it names a page.
+pub(super) fn is_page(reference: &PspReference) -> bool {
+    reference.as_str().starts_with(PAGE_PREFIX)
 }
 
 /// Take what is held, or a part of it.
@@ -111,18 +166,26 @@ pub(super) fn cancel(
     account: &Account,
     reference: &PspReference,
 ) -> Result<Request, Unsendable> {
-    let request =
-        client.post(address(account, INTENTS, &[reference.as_str(), "cancel"])?).form(&NO_PARAMETERS);
+    let url = match is_page(reference) {
+        true => address(account, CHECKOUT, &[SESSIONS, reference.as_str(), "expire"])?,
+        false => address(account, INTENTS, &[reference.as_str(), "cancel"])?,
+    };
+    let request = client.post(url).form(&NO_PARAMETERS);
     // the client leaves it out, and some servers insist
     finish(request.header(CONTENT_LENGTH, HeaderValue::from_static("0")), account)
 }
 
-/// Show one object.
+/// Show one object; of a page, what was paid on it.
 pub(super) fn retrieve(
     client: &Client,
     account: &Account,
     reference: &PspReference,
 ) -> Result<Request, Unsendable> {
+    if is_page(reference) {
+        let mut url = address(account, CHECKOUT, &[SESSIONS, reference.as_str()])?;
+        url.query_pairs_mut().append_pair("expand[]", "payment_intent");
+        return finish(client.get(url), account);
+    }
     finish(client.get(address(account, INTENTS, &[reference.as_str()])?), account)
 }
 
