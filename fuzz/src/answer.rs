@@ -84,8 +84,8 @@ const ALL_WAYS: [(Kind, Headers); 20] = {
 fn aim_of(kind: Kind) -> Aim {
     let of = PspReference::parse("pi_1").unwrap();
     match kind {
-        Kind::Charge => Aim::Authorize { capture: CaptureMethod::Automatic, on_page: false },
-        Kind::Hold => Aim::Authorize { capture: CaptureMethod::Manual, on_page: false },
+        Kind::Charge => Aim::Authorize { capture: CaptureMethod::Automatic },
+        Kind::Hold => Aim::Authorize { capture: CaptureMethod::Manual },
         Kind::Capture => Aim::Capture { of, captured_before: 0, last: true },
         Kind::Void => Aim::Void { of, captured_before: 0 },
         Kind::Refund => Aim::Refund { of },

@@ -25,8 +25,8 @@ pub(crate) fn body(data: &[u8]) {
     let of = PspReference::parse("pi_of_another").unwrap();
     let amount = Money::new(500, Currency::EUR);
     for aim in [
-        Aim::Authorize { capture: CaptureMethod::Automatic, on_page: false },
-        Aim::Authorize { capture: CaptureMethod::Manual, on_page: false },
+        Aim::Authorize { capture: CaptureMethod::Automatic },
+        Aim::Authorize { capture: CaptureMethod::Manual },
         Aim::Capture { of: of.clone(), captured_before: 0, last: true },
         Aim::Void { of: of.clone(), captured_before: 0 },
         Aim::Refund { of },

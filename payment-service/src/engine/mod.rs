@@ -277,8 +277,7 @@ impl Engine {
             Err(error) => return drop(reply.send(Err(error))),
         };
         let payment = &request.claim.payment;
-        let (capture, on_page) = (payment.capture_method, payment.method.is_page());
-        let aim = Aim::Authorize { capture, on_page };
+        let aim = Aim::Authorize { capture: payment.capture_method };
         let errand = Errand {
             expected: Expected { operation_id, amount: payment.amount, aim },
             order_id: payment.order_id.clone(),

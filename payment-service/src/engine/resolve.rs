@@ -280,7 +280,7 @@ mod tests {
                 expected: Expected {
                     operation_id: OperationId::from_uuid(Uuid::nil()),
                     amount: Money::new(1, Currency::EUR),
-                    aim: Aim::Authorize { capture: CaptureMethod::Automatic, on_page: false },
+                    aim: Aim::Authorize { capture: CaptureMethod::Automatic },
                 },
                 order_id: "o-1".parse().unwrap(),
                 method: Method::of(Some("pm_1".to_owned()), None).unwrap(),

@@ -31,7 +31,6 @@ struct Purpose {
     amount: i64,
     currency: String,
     capture_method: String,
-    on_page: bool,
     psp_target: Option<String>,
     captured_before: Option<i64>,
     last_capture: Option<bool>,
@@ -48,10 +47,9 @@ impl Purpose {
         };
         let captured_before = self.captured_before.unwrap_or_default();
         let aim = match kind {
-            OperationKind::Authorize => Aim::Authorize {
-                capture: capture.map_err(|_| Error::UnknownWord("payment.capture_method"))?,
-                on_page: self.on_page,
-            },
+            OperationKind::Authorize => {
+                Aim::Authorize { capture: capture.map_err(|_| Error::UnknownWord("payment.capture_method"))? }
+            }
             OperationKind::Capture => {
                 Aim::Capture { of: of()?, captured_before, last: self.last_capture.unwrap_or(true) }
             }
@@ -97,7 +95,6 @@ impl TryFrom<TakenRow> for Taken {
             amount: row.amount,
             currency: row.currency,
             capture_method: row.capture_method,
-            on_page: row.payment_method.is_none(),
             psp_target: row.psp_target,
             captured_before: row.captured_before,
             last_capture: row.last_capture,
@@ -277,7 +274,7 @@ pub(super) async fn concerned(
          )
          select f.place as "place!", o.operation_id as "operation_id!: OperationId", o.kind as "kind!", o.amount as "amount!",
                 o.currency as "currency!", o.psp_target, o.captured_before, o.last_capture,
-                p.capture_method as "capture_method!", p.payment_method is null as "on_page!"
+                p.capture_method as "capture_method!"
          from found f
          cross join lateral (
              (select * from operation where merchant_id = $1 and operation_id = f.operation_id offset 0)
@@ -287,8 +284,7 @@ pub(super) async fn concerned(
                 and status in ('created', 'sending', 'unknown', 'needs_review') offset 0)
          ) o
          cross join lateral (
-             select capture_method, payment_method from payment
-             where merchant_id = $1 and payment_id = f.payment_id offset 0
+             select capture_method from payment where merchant_id = $1 and payment_id = f.payment_id offset 0
          ) p
          -- what is under way first: the authorisation is then told what it came to
          order by f.place, o.kind desc"#,
@@ -309,7 +305,6 @@ pub(super) async fn concerned(
             amount: row.amount,
             currency: row.currency,
             capture_method: row.capture_method,
-            on_page: row.on_page,
             psp_target: row.psp_target,
             captured_before: row.captured_before,
             last_capture: row.last_capture,
@@ -332,16 +327,14 @@ pub(super) async fn expected(
     // each by its primary key, whatever the planner believes of a new table
     let rows = sqlx::query!(
         r#"select w.psp_account_id as "psp_account_id!: PspAccountId", w.operation_id as "operation_id!: OperationId",
-                o.kind, o.amount, o.currency, o.psp_target, o.captured_before, o.last_capture, p.capture_method,
-                p.payment_method is null as "on_page!"
+                o.kind, o.amount, o.currency, o.psp_target, o.captured_before, o.last_capture, p.capture_method
          from unnest($2::uuid[], $3::uuid[]) as w (psp_account_id, operation_id)
          cross join lateral (
              select * from operation
              where merchant_id = $1 and operation_id = w.operation_id offset 0
          ) o
          cross join lateral (
-             select capture_method, payment_method from payment
-             where merchant_id = $1 and payment_id = o.payment_id offset 0
+             select capture_method from payment where merchant_id = $1 and payment_id = o.payment_id offset 0
          ) p
          where o.psp_account_id = w.psp_account_id"#,
         merchant.as_uuid(),
@@ -357,7 +350,6 @@ pub(super) async fn expected(
             amount: row.amount,
             currency: row.currency,
             capture_method: row.capture_method,
-            on_page: row.on_page,
             psp_target: row.psp_target,
             captured_before: row.captured_before,
             last_capture: row.last_capture,
@@ -375,7 +367,7 @@ pub(super) async fn last_ended(
 ) -> Result<Option<(Expected, PspReference)>, Error> {
     let row = sqlx::query!(
         r#"select o.operation_id as "operation_id: OperationId", o.amount, o.currency, o.psp_reference as "psp_reference!",
-                p.capture_method, p.payment_method is null as "on_page!"
+                p.capture_method
          from operation o join payment p on p.merchant_id = $1 and p.payment_id = o.payment_id
          where o.merchant_id = $1 and o.psp_account_id = $2 and o.psp_reference is not null and o.kind = 'authorize'
            and o.status in ('succeeded', 'declined', 'expired', 'reversed')
@@ -388,7 +380,7 @@ pub(super) async fn last_ended(
     row.map(|row| {
         let currency = row.currency.parse().map_err(|_| Error::UnknownWord("operation.currency"))?;
         let capture = row.capture_method.parse().map_err(|_| Error::UnknownWord("payment.capture_method"))?;
-        let aim = Aim::Authorize { capture, on_page: row.on_page };
+        let aim = Aim::Authorize { capture };
         let reference = PspReference::parse(&row.psp_reference)
             .map_err(|_| Error::UnknownWord("operation.psp_reference"))?;
         let amount = Money::new(row.amount, currency);

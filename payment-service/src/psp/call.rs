@@ -94,11 +94,6 @@ impl Method {
             Self::Page { return_url } => Some(return_url),
         }
     }
-
-    /// Whether the buyer chooses on a page of the PSP's.
-    pub const fn is_page(&self) -> bool {
-        matches!(self, Self::Page { .. })
-    }
 }
 
 /// A question about an operation that was, or may have been, sent.

@@ -86,8 +86,6 @@ pub enum Aim {
     Authorize {
         /// When the money is taken.
         capture: CaptureMethod,
-        /// Whether the buyer chooses how to pay on a page of the PSP's, and as long as it is open may try again.
-        on_page: bool,
     },
     /// To take what is held.
     Capture {
@@ -142,8 +140,7 @@ impl Evidence {
     /// What this comes to for an operation that was to do what is `expected`.
     pub fn judge(&self, expected: &Expected) -> Judgement {
         match &expected.aim {
-            Aim::Authorize { on_page: true, .. } if self.is_try_on_page() => self.unknown(Why::StillOpen),
-            Aim::Authorize { capture, .. } => self.judge_charge(expected, *capture),
+            Aim::Authorize { capture } => self.judge_charge(expected, *capture),
             Aim::Capture { of, captured_before, .. } => self.judge_capture(expected, of, *captured_before),
             Aim::Void { of, captured_before } => self.judge_void(expected, of, *captured_before),
             Aim::Refund { .. } => mismatch("a payment instead of a refund".to_owned()),
@@ -173,12 +170,6 @@ impl Evidence {
                 decline: reason.clone().unwrap_or_else(canceled),
             }),
         }
-    }
-
-    /// Whether it is no more than a try of a buyer on a page, which alone says whether another may follow.
-    const fn is_try_on_page(&self) -> bool {
-        let is_undecided = matches!(self.state, State::RequiresAction(_) | State::Failed(_) | State::Open);
-        is_undecided && self.page.is_none()
     }
 
     /// Whether it says that it has taken money, or says it in a way that is not understood.

@@ -96,12 +96,7 @@ impl Shop {
     }
 
     fn errand(&self) -> Errand {
-        Errand { expected: self.expected(), order_id: self.order_id.clone(), method: self.method.clone() }
-    }
-
-    fn expected(&self) -> Expected {
-        let aim = Aim::Authorize { capture: CaptureMethod::Automatic, on_page: self.method.is_page() };
-        Expected { aim, ..expected() }
+        Errand { expected: expected(), order_id: self.order_id.clone(), method: self.method.clone() }
     }
 
     async fn authorize(&self) -> Exchange {
@@ -111,13 +106,13 @@ impl Shop {
 
     async fn inquire(&self, reference: Option<&PspReference>) -> Exchange {
         let until = Instant::now() + self.patience;
-        let inquiry = Inquiry { expected: &self.expected(), reference };
+        let inquiry = Inquiry { expected: &expected(), reference };
         self.connectors.inquire(&self.account, &inquiry, until).await
     }
 
     async fn cancel(&self, reference: Option<&PspReference>) -> Exchange {
         let until = Instant::now() + self.patience;
-        let inquiry = Inquiry { expected: &self.expected(), reference };
+        let inquiry = Inquiry { expected: &expected(), reference };
         self.connectors.cancel(&self.account, &inquiry, until).await
     }
 }
@@ -126,7 +121,7 @@ fn expected() -> Expected {
     Expected {
         operation_id: operation_id(),
         amount: amount(),
-        aim: Aim::Authorize { capture: CaptureMethod::Automatic, on_page: false },
+        aim: Aim::Authorize { capture: CaptureMethod::Automatic },
     }
 }
 

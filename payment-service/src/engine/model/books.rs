@@ -212,9 +212,7 @@ impl Ledger {
 fn expected(kind: OperationKind) -> Expected {
     let of = || reference(kind, 0);
     let (minor, aim) = match kind {
-        OperationKind::Authorize => {
-            (OWED, Aim::Authorize { capture: CaptureMethod::Automatic, on_page: false })
-        }
+        OperationKind::Authorize => (OWED, Aim::Authorize { capture: CaptureMethod::Automatic }),
         OperationKind::Capture => (1, Aim::Capture { of: of(), captured_before: 0, last: false }),
         OperationKind::Void => (OWED, Aim::Void { of: of(), captured_before: 0 }),
         OperationKind::Refund => (1, Aim::Refund { of: PspReference::parse("pi_0").unwrap() }),

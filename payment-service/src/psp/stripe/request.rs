@@ -36,7 +36,7 @@ pub(super) enum Unsendable {
 pub(super) fn of(client: &Client, account: &Account, errand: &Errand) -> Result<Request, Unsendable> {
     let expected = &errand.expected;
     match &expected.aim {
-        Aim::Authorize { capture, .. } => match &errand.method {
+        Aim::Authorize { capture } => match &errand.method {
             Method::Token { token, return_url } => {
                 authorize(client, account, errand, *capture, (token, return_url.as_deref()))
             }

@@ -13,7 +13,7 @@ fn expected() -> Expected {
     Expected {
         operation_id: OperationId::derive(merchant, &["o-1", "1", "authorize"]),
         amount: Money::new(1099, Currency::EUR),
-        aim: Aim::Authorize { capture: CaptureMethod::Automatic, on_page: false },
+        aim: Aim::Authorize { capture: CaptureMethod::Automatic },
     }
 }
 
