@@ -49,14 +49,14 @@ fn assert_sound(evidence: &DisputeEvidence) {
 }
 
 fn assert_names_it(subject: &Subject, expected: &Expected, judgement: &Judgement) {
-    let (operation_id, reference) = match subject {
-        Subject::Payment(evidence) => (evidence.operation_id, &evidence.reference),
-        Subject::Refund(evidence) => (evidence.operation_id, &evidence.reference),
+    let (operation_id, reference, page) = match subject {
+        Subject::Payment(evidence) => (evidence.operation_id, &evidence.reference, evidence.page.as_ref()),
+        Subject::Refund(evidence) => (evidence.operation_id, &evidence.reference, None),
         Subject::Dispute(_) | Subject::Other => return,
     };
     let is_named = match &expected.aim {
         Aim::Authorize { .. } | Aim::Refund { .. } => operation_id == Some(expected.operation_id),
-        Aim::Capture { of, .. } | Aim::Void { of, .. } => of == reference,
+        Aim::Capture { of, .. } | Aim::Void { of, .. } => of == reference || Some(of) == page,
     };
     let ends = matches!(
         judgement,

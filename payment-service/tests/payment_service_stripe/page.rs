@@ -139,6 +139,7 @@ async fn what_no_page_can_be_is_unreadable() {
         ("status", Value::Null),
         ("object", json!("checkout.sesame")),
         ("id", json!("")),
+        ("id", json!("pi_1")),
         ("payment_intent", json!({"id": "pi_1", "object": "payment_intent", "status": "as never before"})),
     ] {
         let mut page = session("open", Value::Null);

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 
 use super::amount::from_wire;
+use super::request::is_page;
 use crate::dispute::{DisputeEvent, Word};
 use crate::psp::redact::clean;
 use crate::psp::{
@@ -278,7 +279,7 @@ impl CheckoutSession<'_> {
         if self.object != "checkout.session" {
             return None;
         }
-        let page = PspReference::parse(&self.id).ok()?;
+        let page = PspReference::parse(&self.id).ok().filter(is_page)?;
         let intent = match &self.payment_intent {
             Some(NameOrIntent::Whole(intent)) => Some(intent),
             Some(NameOrIntent::Name(_)) | None => None,
