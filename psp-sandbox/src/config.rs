@@ -51,6 +51,8 @@ pub struct Behaviour {
     pub disputes: Disputes,
     /// How long the PSP keeps a charge's money before it may be paid out.
     pub settlement_days: u16,
+    /// Whether a payout that a call asks for waits for `POST payouts/{id}/advance`; it is paid at once otherwise.
+    pub payouts_wait: bool,
     /// How many events are kept; the oldest go first.
     pub events_kept: usize,
     /// How many accounts there may be, and how many keys beside those that opened them.
@@ -68,6 +70,7 @@ impl Default for Behaviour {
             fees: Fees::default(),
             disputes: Disputes::default(),
             settlement_days: 2,
+            payouts_wait: false,
             events_kept: 1_000_000,
             most_accounts: 10_000,
             webhooks: Delivery::default(),

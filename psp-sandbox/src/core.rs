@@ -278,6 +278,7 @@ impl Core {
             fees: &behaviour.fees,
             disputes: &behaviour.disputes,
             settlement_ms: i64::from(behaviour.settlement_days) * 86_400_000,
+            payouts_wait: behaviour.payouts_wait,
             endpoints,
             request: None,
             idempotency_key: None,

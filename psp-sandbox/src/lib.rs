@@ -28,7 +28,8 @@
 //! | `POST outage`, `DELETE outage` | `{"mode":"refuse"}` (503) or `{"mode":"drop"}`, for `"seconds":n` or until deleted |
 //! | `POST webhook_endpoints`, `GET webhook_endpoints`, `DELETE webhook_endpoints/{id}` | `{"url":"…","secrets":["whsec_…"],"enabled_events":["payment_intent.*"]}`; `"account"` narrows it to one |
 //! | `POST keys`, `DELETE keys` | `{"key":"sk_test_new","account":"acct_…"}` adds a key to an account that exists, beside those it has, as when a secret is replaced; `GET /v1/account` tells the account of a key. `DELETE` with `{"key":"…"}` revokes any key: calls with it are answered 401 |
-//! | `POST payouts` | pays out all unsettled balance transactions, per account and currency: `{"account":"acct_…","currency":"eur"}`, both optional |
+//! | `POST payouts` | pays out all unsettled balance transactions, per account and currency: `{"account":"acct_…","currency":"eur","keep":5000}`, all optional; `keep` stays in the balance |
+//! | `POST payouts/{id}/advance` | what becomes of a payout that a call asked for: `{"status":"in_transit"}`, `"paid"`, `"failed"` (also once it was paid), `"canceled"` |
 //! | `GET payouts/{id}/settlement.csv`, `GET settlement.csv` | the itemised payout reconciliation report of one payout or of all; `?payment_metadata=a,b`, `?refund_metadata=a`, `?include_payout=true`, `?account=acct_…` |
 //! | `POST discrepancies`, `GET discrepancies`, `DELETE discrepancies` | plants differences in the reports ([`settlement::Discrepancy`]): `{"change":{"kind":"drop_line"},"match":{"line":3}}`, `duplicate_line`, `change_amount`, `change_currency`, `unknown_line` |
 //! | `POST refunds/{id}/fail` | a refund that seemed done comes back |

@@ -4,11 +4,11 @@ use crate::core::{SharedWorld, locked};
 use crate::model::card::Card;
 use crate::model::event::Stored;
 use crate::model::id::Kind;
-use crate::model::{CancellationReason, CaptureMethod, RefundReason};
+use crate::model::{CancellationReason, CaptureMethod, Manual, RefundReason};
 use crate::wire::{ApiError, Form};
 use crate::world::{
-    Cancel, Capture, Confirm, DisputeAnswer, NewIntent, NewRefund, NewSession, RefundTarget, Tx, Update,
-    needs_return_url,
+    Cancel, Capture, Confirm, DisputeAnswer, NewIntent, NewPayout, NewRefund, NewSession, RefundTarget, Tx,
+    Update, needs_return_url,
 };
 
 use super::Operation;
@@ -36,6 +36,8 @@ pub enum Command {
     AnswerDispute(String, DisputeAnswer),
     /// Give a dispute up.
     CloseDispute(String),
+    /// Pay a part of the balance out.
+    PayOut(NewPayout),
 }
 
 /// Parameters that exist, are taken, and change nothing here.
@@ -85,6 +87,7 @@ impl Command {
                 Self::AnswerDispute(id, DisputeAnswer { text, submit, metadata })
             }
             Operation::DisputesClose => Self::CloseDispute(id),
+            Operation::PayoutsCreate => Self::PayOut(new_payout(&mut form)?),
             _ => return Err(ApiError::internal()),
         };
         form.finish()?;
@@ -115,6 +118,7 @@ impl Command {
             Self::Refund(new) => tx.create_refund(new),
             Self::AnswerDispute(id, answer) => tx.answer_dispute(&id, &answer),
             Self::CloseDispute(id) => tx.close_dispute(&id),
+            Self::PayOut(new) => tx.create_payout(new),
         }
     }
 }
@@ -270,5 +274,31 @@ fn new_refund(form: &mut Form) -> Result<NewRefund, ApiError> {
         amount,
         reason: form.word("reason", RefundReason::parse, RefundReason::WORDS)?,
         metadata: form.metadata()?,
+    })
+}
+
+fn new_payout(form: &mut Form) -> Result<NewPayout, ApiError> {
+    let currency = Form::required("currency", form.currency("currency")?)?;
+    let amount = Form::required("amount", form.integer("amount")?)?;
+    currency.check_payout(amount)?;
+    if let Some(method) = form.text("method").filter(|method| method != "standard") {
+        let message = format!("Payouts of the method {method} are not eligible here.");
+        return Err(ApiError::invalid("method", "", message));
+    }
+    let destination = form.text_within("destination", 255)?;
+    if destination.as_ref().is_some_and(|id| !id.starts_with("ba_") && !id.starts_with("card_")) {
+        let id = destination.unwrap_or_default();
+        return Err(ApiError::unknown("external account", "destination", &id));
+    }
+    form.accept(&["source_type"]);
+    Ok(NewPayout {
+        amount,
+        currency,
+        manual: Manual {
+            destination: destination.map(Into::into),
+            description: form.text_within("description", 1000)?.map(Into::into),
+            statement_descriptor: form.text_within("statement_descriptor", 22)?.map(Into::into),
+            metadata: form.metadata()?.into(),
+        },
     })
 }

@@ -25,7 +25,7 @@ use crate::fault::Rule;
 use crate::model::currency::Currency;
 use crate::model::event::{Snapshot, Stored};
 use crate::model::id::Kind;
-use crate::model::{DisputeReason, DisputeStatus};
+use crate::model::{DisputeReason, DisputeStatus, PayoutStatus};
 use crate::settlement::Discrepancy;
 use crate::store::Line;
 use crate::webhook::Endpoint;
@@ -77,6 +77,7 @@ pub fn routes() -> Router<Arc<Core>> {
         .route("/keys", post(post_key).delete(delete_key))
         .route("/payouts", post(post_payouts))
         .route("/payouts/{id}/settlement.csv", get(settlement::of_payout))
+        .route("/payouts/{id}/advance", post(advance_payout))
         .route("/settlement.csv", get(settlement::of_all))
         .route("/discrepancies", get(list_discrepancies).post(post_discrepancy).delete(delete_discrepancies))
         .route("/payment_intents/{id}/decide", post(decide_intent))
@@ -299,6 +300,8 @@ async fn delete_key(State(core): Shared, body: Bytes) -> Answered {
 struct PayoutRequest {
     account: Option<String>,
     currency: Option<Currency>,
+    /// Minor units of each currency that stay.
+    keep: i64,
 }
 
 async fn post_payouts(State(core): Shared, body: Bytes) -> Answered {
@@ -312,7 +315,7 @@ async fn post_payouts(State(core): Shared, body: Bytes) -> Answered {
         if request.account.as_deref().is_some_and(|it| it != &*account) {
             continue;
         }
-        let payouts = change(&core, &shared, |tx| tx.pay_out(request.currency))?;
+        let payouts = change(&core, &shared, |tx| tx.pay_out(request.currency, request.keep))?;
         for payout in payouts {
             let lines = payout.items.len();
             let object = renderer.json(&Snapshot::Payout(payout));
@@ -352,6 +355,17 @@ async fn decide_intent(State(core): Shared, Path(id): Path<String>, body: Bytes)
 
 async fn fail_refund(State(core): Shared, Path(id): Path<String>) -> Answered {
     change_object(&core, Kind::Refund, &id, |tx| tx.fail_refund(&id))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PayoutNews {
+    status: PayoutStatus,
+}
+
+async fn advance_payout(State(core): Shared, Path(id): Path<String>, body: Bytes) -> Answered {
+    let PayoutNews { status } = parse(&body)?;
+    change_object(&core, Kind::Payout, &id, |tx| tx.advance_payout(&id, status))
 }
 
 #[derive(Deserialize)]

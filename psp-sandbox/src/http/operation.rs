@@ -46,6 +46,7 @@ operations! {
     EventsList = "events.list",
     TransactionsRetrieve = "balance_transactions.retrieve",
     TransactionsList = "balance_transactions.list",
+    PayoutsCreate = "payouts.create",
     PayoutsRetrieve = "payouts.retrieve",
     PayoutsList = "payouts.list",
     AccountRetrieve = "account.retrieve",
@@ -82,6 +83,7 @@ impl Operation {
             ("GET", "events", _, "") => Self::EventsRetrieve,
             ("GET", "balance_transactions", "", "") => Self::TransactionsList,
             ("GET", "balance_transactions", _, "") => Self::TransactionsRetrieve,
+            ("POST", "payouts", "", "") => Self::PayoutsCreate,
             ("GET", "payouts", "", "") => Self::PayoutsList,
             ("GET", "payouts", _, "") => Self::PayoutsRetrieve,
             ("GET", "account", "", "") => Self::AccountRetrieve,
@@ -116,6 +118,7 @@ impl Operation {
                 | Self::RefundsCreate
                 | Self::DisputesUpdate
                 | Self::DisputesClose
+                | Self::PayoutsCreate
         )
     }
 }

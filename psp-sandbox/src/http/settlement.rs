@@ -66,7 +66,8 @@ pub async fn of_all(
         let world = locked(&shared);
         let account = query.account.as_deref();
         if account.is_none_or(|account| account == &*world.account) {
-            let ours = world.payouts().iter().cloned();
+            // one that a call asked for is a line of another's report
+            let ours = world.payouts().iter().filter(|payout| payout.manual.is_none()).cloned();
             payouts.extend(ours.map(|payout| (Arc::clone(&shared), payout)));
         }
     }

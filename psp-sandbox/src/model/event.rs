@@ -35,7 +35,10 @@ wire_enum! {
         RefundUpdated = "refund.updated",
         RefundFailed = "refund.failed",
         PayoutCreated = "payout.created",
+        PayoutUpdated = "payout.updated",
         PayoutPaid = "payout.paid",
+        PayoutFailed = "payout.failed",
+        PayoutCanceled = "payout.canceled",
         PayoutReconciled = "payout.reconciliation_completed",
     }
 }

@@ -10,6 +10,6 @@ mod object;
 pub use metadata::Metadata;
 pub use object::{
     BalanceTransaction, CancellationReason, CaptureMethod, Charge, Dispute, DisputeReason, DisputeStatus,
-    Failure, Intent, IntentStatus, Payout, Refund, RefundReason, RefundStatus, Session, SessionStatus,
-    Source,
+    Failure, Intent, IntentStatus, Manual, Payout, PayoutStatus, Refund, RefundReason, RefundStatus, Session,
+    SessionStatus, Source,
 };

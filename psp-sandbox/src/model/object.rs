@@ -96,6 +96,29 @@ wire_enum! {
 }
 
 wire_enum! {
+    /// The status of a payout.
+    PayoutStatus {
+        Pending = "pending",
+        InTransit = "in_transit",
+        Paid = "paid",
+        Failed = "failed",
+        Canceled = "canceled",
+    }
+}
+
+impl PayoutStatus {
+    /// Of one that went to the merchant's bank by itself.
+    const fn paid() -> Self {
+        Self::Paid
+    }
+
+    /// Whether the money came back.
+    pub const fn is_back(self) -> bool {
+        matches!(self, Self::Failed | Self::Canceled)
+    }
+}
+
+wire_enum! {
     /// The status of a dispute.
     DisputeStatus {
         WarningNeedsResponse = "warning_needs_response",
@@ -350,6 +373,12 @@ pub enum Source {
     /// A payout to the bank.
     #[serde(rename = "p")]
     Payout(u64),
+    /// A payout that a call asked for.
+    #[serde(rename = "m")]
+    ManualPayout(u64),
+    /// Such a payout that failed or was cancelled, and came back.
+    #[serde(rename = "q")]
+    PayoutFailure(u64),
 }
 
 /// One movement of the account's balance.
@@ -378,7 +407,7 @@ impl BalanceTransaction {
     }
 }
 
-/// Money sent to the merchant's bank.
+/// Money sent to the merchant's bank, or where a call said.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Payout {
     /// Position within the account.
@@ -393,4 +422,29 @@ pub struct Payout {
     pub items: Arc<Vec<u64>>,
     /// Its own balance transaction.
     pub balance_transaction: u64,
+    /// Where it stands.
+    #[serde(default = "PayoutStatus::paid")]
+    pub status: PayoutStatus,
+    /// What a call that asked for it said of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manual: Option<Arc<Manual>>,
+    /// What its failure did to the balance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_balance_transaction: Option<u64>,
+}
+
+/// What a call said of the payout that it asked for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Manual {
+    /// The bank account or card.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination: Option<Box<str>>,
+    /// The merchant's text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<Box<str>>,
+    /// What the receiver's statement says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement_descriptor: Option<Box<str>>,
+    /// The merchant's own data.
+    pub metadata: Arc<Metadata>,
 }

@@ -4,7 +4,9 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::{Empty, Renderer, nulls, seconds};
 use crate::model::id::Kind;
-use crate::model::{BalanceTransaction, Dispute, DisputeStatus, Payout, Refund, Source};
+use crate::model::{
+    BalanceTransaction, Dispute, DisputeStatus, Manual, Payout, PayoutStatus, Refund, Source,
+};
 
 /// A refund.
 pub struct RefundView<'a>(pub &'a Renderer<'a>, pub &'a Refund);
@@ -107,7 +109,9 @@ impl Serialize for BalanceTransactionView<'_> {
             Source::Charge(seq) => nonce.id(Kind::Charge, seq),
             Source::Refund(seq) | Source::RefundFailure(seq) => nonce.id(Kind::Refund, seq),
             Source::Dispute(seq) | Source::DisputeReversal(seq) => nonce.id(Kind::Dispute, seq),
-            Source::Payout(seq) => nonce.id(Kind::Payout, seq),
+            Source::Payout(seq) | Source::ManualPayout(seq) | Source::PayoutFailure(seq) => {
+                nonce.id(Kind::Payout, seq)
+            }
         };
         map.serialize_entry("source", &source)?;
         map.serialize_entry("status", "available")?;
@@ -124,17 +128,21 @@ pub const fn reporting_category(source: Source) -> &'static str {
         Source::RefundFailure(_) => "refund_failure",
         Source::Dispute(_) => "dispute",
         Source::DisputeReversal(_) => "dispute_reversal",
-        Source::Payout(_) => "payout",
+        Source::Payout(_) | Source::ManualPayout(_) => "payout",
+        Source::PayoutFailure(_) => "payout_reversal",
     }
 }
 
-/// Its `type`: the same word but for disputes.
+/// Its `type`: the same word but for disputes and for payouts that came back.
 const fn kind(source: Source) -> &'static str {
     match source {
         Source::Dispute(_) | Source::DisputeReversal(_) => "adjustment",
-        Source::Charge(_) | Source::Refund(_) | Source::RefundFailure(_) | Source::Payout(_) => {
-            reporting_category(source)
-        }
+        Source::PayoutFailure(_) => "payout_failure",
+        Source::Charge(_)
+        | Source::Refund(_)
+        | Source::RefundFailure(_)
+        | Source::Payout(_)
+        | Source::ManualPayout(_) => reporting_category(source),
     }
 }
 
@@ -174,23 +182,35 @@ impl Serialize for PayoutView<'_> {
         map.serialize_entry("amount", &payout.amount)?;
         nulls(&mut map, &["application_fee", "application_fee_amount"])?;
         map.serialize_entry("arrival_date", &seconds(payout.created_ms))?;
-        map.serialize_entry("automatic", &true)?;
-        let transaction = nonce.id(Kind::BalanceTransaction, payout.balance_transaction);
-        map.serialize_entry("balance_transaction", &transaction)?;
+        let manual = payout.manual.as_deref();
+        let text = |of: fn(&Manual) -> &Option<Box<str>>| manual.and_then(|manual| of(manual).as_deref());
+        let transaction = |seq| nonce.id(Kind::BalanceTransaction, seq);
+        let failed = payout.status == PayoutStatus::Failed;
+        map.serialize_entry("automatic", &manual.is_none())?;
+        map.serialize_entry("balance_transaction", &transaction(payout.balance_transaction))?;
         map.serialize_entry("created", &seconds(payout.created_ms))?;
         map.serialize_entry("currency", &payout.currency)?;
-        map.serialize_entry("description", "STRIPE PAYOUT")?;
-        nulls(&mut map, &["destination", "failure_balance_transaction"])?;
-        nulls(&mut map, &["failure_code", "failure_message"])?;
+        map.serialize_entry("description", text(|it| &it.description).unwrap_or("STRIPE PAYOUT"))?;
+        map.serialize_entry("destination", &text(|it| &it.destination))?;
+        map.serialize_entry(
+            "failure_balance_transaction",
+            &payout.failure_balance_transaction.map(transaction),
+        )?;
+        map.serialize_entry("failure_code", &failed.then_some("account_closed"))?;
+        map.serialize_entry("failure_message", &failed.then_some("The bank account has been closed."))?;
         map.serialize_entry("livemode", &renderer.livemode)?;
-        map.serialize_entry("metadata", &Empty)?;
+        match manual {
+            Some(manual) => map.serialize_entry("metadata", &manual.metadata)?,
+            None => map.serialize_entry("metadata", &Empty)?,
+        }
         map.serialize_entry("method", "standard")?;
         nulls(&mut map, &["original_payout", "payout_method"])?;
-        map.serialize_entry("reconciliation_status", "completed")?;
+        let reconciled = if manual.is_some() { "not_applicable" } else { "completed" };
+        map.serialize_entry("reconciliation_status", reconciled)?;
         map.serialize_entry("reversed_by", &())?;
         map.serialize_entry("source_type", "card")?;
-        map.serialize_entry("statement_descriptor", &())?;
-        map.serialize_entry("status", "paid")?;
+        map.serialize_entry("statement_descriptor", &text(|it| &it.statement_descriptor))?;
+        map.serialize_entry("status", payout.status.as_str())?;
         map.serialize_entry("trace_id", &())?;
         map.serialize_entry("type", "bank_account")?;
         map.end()

@@ -83,6 +83,7 @@ struct Row {
     source: String,
     charge: String,
     intent: String,
+    description: String,
     payment_metadata: Arc<Metadata>,
     refund_metadata: Arc<Metadata>,
     /// How the buyer paid.
@@ -198,7 +199,7 @@ impl Report {
             major(row.gross - row.fee),
             row.category.to_owned(),
             row.source.clone(),
-            String::new(),
+            row.description.clone(),
         ];
         let facing = !row.charge.is_empty();
         fields.push(if facing { major(row.gross) } else { String::new() });
@@ -236,7 +237,16 @@ impl Row {
                 let intent = dispute.and_then(|dispute| world.intent_at(dispute.intent));
                 (nonce.id(Kind::Dispute, seq), dispute.map(|dispute| dispute.charge), intent, None)
             }
-            Source::Payout(seq) => (nonce.id(Kind::Payout, seq), None, None, None),
+            Source::Payout(seq) | Source::ManualPayout(seq) | Source::PayoutFailure(seq) => {
+                (nonce.id(Kind::Payout, seq), None, None, None)
+            }
+        };
+        let description = match moved.source {
+            Source::ManualPayout(seq) | Source::PayoutFailure(seq) => {
+                let manual = world.payout_at(seq).and_then(|payout| payout.manual.as_ref());
+                manual.and_then(|manual| manual.description.as_deref()).unwrap_or("STRIPE PAYOUT").to_owned()
+            }
+            _ => String::new(),
         };
         let intent_id = |intent: &Arc<Intent>| nonce.id(Kind::Intent, intent.seq).to_string();
         Self {
@@ -248,6 +258,7 @@ impl Row {
             fee: moved.fee,
             category: reporting_category(moved.source),
             source: source.to_string(),
+            description,
             charge: charge.map_or_else(String::new, |seq| nonce.id(Kind::Charge, seq).to_string()),
             intent: intent.map(intent_id).unwrap_or_default(),
             payment_metadata: intent.map(|it| Arc::clone(&it.metadata)).unwrap_or_default(),
@@ -265,6 +276,7 @@ impl Row {
             charge: format!("ch_unknown{number}"),
             intent: format!("pi_unknown{number}"),
             category: "charge",
+            description: String::new(),
             gross,
             fee,
             payment_metadata: Arc::default(),

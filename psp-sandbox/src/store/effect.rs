@@ -35,8 +35,10 @@ pub enum EffectKind {
     DisputeReversal,
     /// A payment was cancelled; the amount is what had been reserved.
     Cancel,
-    /// Money went to the merchant's bank.
+    /// Money went to the merchant's bank, or where a call said.
     Payout,
+    /// It did not arrive, or came back.
+    PayoutFailure,
 }
 
 /// One effect.
@@ -67,7 +69,7 @@ pub struct Effect {
     pub amount: i64,
     /// Of the amount.
     pub currency: Currency,
-    /// Of the PaymentIntent.
+    /// Of the PaymentIntent, or of the payout.
     pub metadata: Arc<Metadata>,
     /// Of the refund.
     #[serde(default, skip_serializing_if = "Option::is_none")]

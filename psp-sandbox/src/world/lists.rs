@@ -222,7 +222,9 @@ impl World {
                 Source::Charge(seq) => self.nonce.id(Kind::Charge, seq),
                 Source::Refund(seq) | Source::RefundFailure(seq) => self.nonce.id(Kind::Refund, seq),
                 Source::Dispute(seq) | Source::DisputeReversal(seq) => self.nonce.id(Kind::Dispute, seq),
-                Source::Payout(seq) => self.nonce.id(Kind::Payout, seq),
+                Source::Payout(seq) | Source::ManualPayout(seq) | Source::PayoutFailure(seq) => {
+                    self.nonce.id(Kind::Payout, seq)
+                }
             };
             source.is_none_or(|it| it == id.as_str())
         };

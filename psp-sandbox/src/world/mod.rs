@@ -18,6 +18,7 @@ pub use disputes::{Decision, DisputeAnswer, NewDispute};
 pub use keys::{Lookup, Saved, SavedBody, StoredBody, StoredKey};
 pub use lists::{EventFilter, Page, PageRequest};
 pub use payments::{Cancel, Capture, Confirm, NewIntent, Update, needs_return_url};
+pub use payouts::NewPayout;
 pub use refunds::{NewRefund, RefundTarget};
 pub use search::Query;
 pub use sessions::NewSession;
@@ -57,6 +58,7 @@ pub struct World {
     events: VecDeque<Event>,
     keys: Keys,
     unsettled: BTreeMap<Currency, Vec<u64>>,
+    balances: BTreeMap<Currency, i64>,
     search: SearchIndex,
     /// It was reset away; calls that still hold it must change nothing.
     pub retired: bool,
@@ -81,6 +83,7 @@ impl World {
             events: VecDeque::new(),
             keys: Keys::default(),
             unsettled: BTreeMap::new(),
+            balances: BTreeMap::new(),
             search: SearchIndex::default(),
             retired: false,
         }
@@ -151,6 +154,11 @@ impl World {
         at(&self.payouts, seq)
     }
 
+    /// What is not paid out, in minor units.
+    pub fn balance(&self, currency: Currency) -> i64 {
+        self.balances.get(&currency).copied().unwrap_or_default()
+    }
+
     /// An event by its position, when it is still kept.
     pub fn event_at(&self, seq: u64) -> Option<&Event> {
         let offset = seq.checked_sub(self.first_event)?;
@@ -188,6 +196,7 @@ impl World {
                 let unsettled = self.unsettled.entry(transaction.currency).or_default();
                 unsettled.push(transaction.seq);
             }
+            *self.balances.entry(transaction.currency).or_default() += transaction.net();
             put(&mut self.transactions, transaction.seq, transaction)?;
         }
         for payout in &commit.payouts {

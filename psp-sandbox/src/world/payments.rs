@@ -107,6 +107,18 @@ impl Currency {
         };
         Err(ApiError::invalid("amount", code, message))
     }
+
+    /// Whether the wire takes this amount of a payout: some currencies are paid out in whole units only.
+    pub fn check_payout(self, amount: i64) -> Result<(), ApiError> {
+        if matches!(self.as_str(), "huf" | "twd") && amount % 100 != 0 {
+            let message = format!("Payouts in {self} must be divisible by 100");
+            return Err(ApiError::invalid("amount", "parameter_invalid_integer", message));
+        }
+        match self.check(amount) {
+            Err(AmountFault::TooSmall { .. }) if amount >= 1 => Ok(()),
+            _ => self.check_param(amount),
+        }
+    }
 }
 
 type Outcome = Result<Stored, ApiError>;

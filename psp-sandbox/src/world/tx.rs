@@ -20,6 +20,8 @@ pub struct Surroundings<'a> {
     pub disputes: &'a Disputes,
     /// How long it keeps the rest.
     pub settlement_ms: i64,
+    /// Whether payouts that calls ask for wait for their bank.
+    pub payouts_wait: bool,
     /// Where events go.
     pub endpoints: &'a [Endpoint],
     /// The request, when one is at work.

@@ -7,6 +7,7 @@ mod checkout;
 mod faults;
 mod idempotency;
 mod payments;
+mod payouts;
 mod reading;
 mod restart;
 mod settlement;
