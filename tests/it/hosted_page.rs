@@ -297,6 +297,47 @@ async fn a_buyer_who_is_sent_to_the_bank_comes_back_to_the_shop() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn people_tell_what_was_paid_on_a_page_by_the_payments_own_name() {
+    let world = World::new(&QUICK);
+    let payment = begun(&world, "key-1", &on_page(order("order-1", 1200))).await;
+    let page =
+        payment["next_action"]["redirect_url"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+    Buyer::at(&payment).pays_with("pm_card_visa").await;
+    world.stage.control.post("outage", &json!({})).await.unwrap();
+    let days_later = "update payment_event set recorded_at = now() - interval '100 hours'";
+    sqlx::query(days_later).execute(&mut world.database().await).await.unwrap();
+    a_minute_later(&world).await;
+    let in_review = "select count(*) from operation where status = 'needs_review'";
+    world.eventually("a person is asked", async || world.count(in_review).await == 1).await;
+    world.stage.control.call(reqwest::Method::DELETE, "outage", None).await.unwrap();
+    let pending: Value = world.stage.client.read("/v1/reviews").await.unwrap();
+    let id = pending["data"][0]["operation_id"].as_str().unwrap();
+    let said = async |key: &str, name: Value| {
+        let word = json!({"outcome": "succeeded", "reason": "shown as paid", "psp_reference": name});
+        world.stage.client.post(&format!("/v1/reviews/{id}/close"), key, &word).await.unwrap()
+    };
+    for (key, name) in [("r-1", Value::Null), ("r-2", json!(page))] {
+        let told = said(key, name).await;
+        assert_eq!(
+            (told.status, &told.json()["errors"][0]["field"]),
+            (422, &json!("psp_reference")),
+            "{}",
+            told.body
+        );
+    }
+    let [intent] = world.intents().await.try_into().unwrap();
+    let told = said("r-3", json!(intent)).await;
+    assert_eq!((told.status, &told.json()["state"]), (201, &json!("closed")), "{}", told.body);
+    assert_eq!(now(&world, &payment).await["status"], "captured");
+    world.stage.send_webhooks().await.unwrap();
+    world.settle().await;
+    let id = payment["payment_id"].as_str().unwrap();
+    let refund = world.stage.client.follow(id, "refunds", "r-1", &json!({"amount": 500})).await.unwrap();
+    assert_eq!((refund.status, &refund.json()["status"]), (201, &json!("succeeded")), "{}", refund.body);
+    world.assert_books_are_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_psp_that_forgets_is_never_asked_for_a_second_page() {
     for idempotency in ["lookup", "none"] {
         let world = World::with_idempotency(idempotency, &QUICK);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use money::{Currency, Money};
 use secrecy::SecretString;
 
-use super::{Idempotency, stripe};
+use super::{Idempotency, PspReference, stripe};
 
 /// A payment service provider that we have a connector for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,6 +38,13 @@ impl Psp {
     pub const fn key_window(self) -> Duration {
         match self {
             Self::Stripe => stripe::KEY_WINDOW,
+        }
+    }
+
+    /// Whether it names a page where a buyer chooses how to pay, rather than what was paid there.
+    pub fn is_page(self, reference: &PspReference) -> bool {
+        match self {
+            Self::Stripe => stripe::is_page(reference),
         }
     }
 

@@ -317,8 +317,8 @@ fn is_seconded(acts: &[Act], actor: &str, word: &Word) -> bool {
 
 /// The PSP's object that the operation ends with, where it has one.
 fn reference(subject: &repo::Subject, word: &Word) -> Result<Option<PspReference>, Refused> {
-    let known = subject.psp_reference.as_deref().and_then(|text| PspReference::parse(text).ok());
-    match (known, &word.psp_reference) {
+    match (subject.made(), &word.psp_reference) {
+        (None, Some(named)) if subject.is_page(named) => Err(Refused::ReferenceNeeded),
         (Some(known), Some(named)) if known != *named => Err(Refused::OtherReference(known.to_string())),
         (Some(known), _) => Ok(Some(known)),
         (None, Some(named)) => Ok(Some(named.clone())),

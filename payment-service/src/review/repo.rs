@@ -4,7 +4,7 @@ use sqlx::{PgPool, PgTransaction};
 use super::{Act, Actor, Filter, Pending, State, Word};
 use crate::operation::{OperationKind, OperationStatus};
 use crate::payment::TimelineEntry;
-use crate::psp::{CaptureMethod, PspReference};
+use crate::psp::{CaptureMethod, Psp, PspReference};
 
 /// What a decision on a review needs of its operation.
 pub(super) struct Subject {
@@ -14,6 +14,7 @@ pub(super) struct Subject {
     pub currency: Currency,
     pub order_id: String,
     pub psp_account_id: PspAccountId,
+    psp: Psp,
     pub psp_reference: Option<String>,
     pub reason: Option<String>,
     psp_target: Option<String>,
@@ -30,6 +31,17 @@ impl Subject {
     /// The most that one person may close alone, in minor units.
     pub fn limit_minor(&self) -> i64 {
         self.limit.saturating_mul(10_i64.saturating_pow(self.currency.exponent()))
+    }
+
+    /// What the operation made at the PSP, as far as that is known: a page is not yet what was paid on it.
+    pub fn made(&self) -> Option<PspReference> {
+        let known = self.psp_reference.as_deref().and_then(|text| PspReference::parse(text).ok());
+        known.filter(|known| !self.psp.is_page(known))
+    }
+
+    /// Whether it names one of the PSP's pages.
+    pub fn is_page(&self, reference: &PspReference) -> bool {
+        self.psp.is_page(reference)
     }
 
     /// The payment's object, for what acts on it.
@@ -138,9 +150,10 @@ pub(super) async fn subject(
 ) -> Result<Option<Subject>, sqlx::Error> {
     let row = sqlx::query!(
         r#"select o.kind, o.status, o.amount, o.currency, p.order_id, o.psp_account_id as "psp_account_id: PspAccountId",
-                o.psp_reference, o.reason, o.psp_target, p.capture_method, m.review_limit
+                o.psp_reference, o.reason, o.psp_target, p.capture_method, m.review_limit, a.psp
          from operation o
          join payment p on p.merchant_id = $1 and p.payment_id = o.payment_id
+         join psp_account a on a.merchant_id = $1 and a.psp_account_id = o.psp_account_id
          join merchant m on m.merchant_id = $1
          where o.merchant_id = $1 and o.operation_id = $2"#,
         merchant.as_uuid(),
@@ -156,6 +169,7 @@ pub(super) async fn subject(
             currency: row.currency.parse().map_err(|_| unknown("operation.currency"))?,
             order_id: row.order_id,
             psp_account_id: row.psp_account_id,
+            psp: row.psp.parse().map_err(|_| unknown("psp_account.psp"))?,
             psp_reference: row.psp_reference,
             reason: row.reason,
             psp_target: row.psp_target,

@@ -155,6 +155,28 @@ mod tests {
     }
 
     #[test]
+    fn an_event_about_a_page_says_whether_it_is_closed_and_leaves_the_rest_to_be_asked() {
+        let page = |status: &str| {
+            json!({
+                "id": "cs_test_1", "object": "checkout.session", "amount_total": 500, "currency": "jpy", "status": status,
+                "payment_intent": "pi_1", "metadata": {"payonce_operation": "5ea98b1d-4fd1-846a-9e24-c99a5744a0ae"},
+            })
+        };
+        for (kind, status, state) in [
+            ("checkout.session.completed", "complete", State::Processing),
+            ("checkout.session.async_payment_failed", "complete", State::Processing),
+            ("checkout.session.expired", "expired", State::Canceled(None)),
+        ] {
+            let Subject::Payment(evidence) = parse(&event(kind, page(status))).unwrap().subject else {
+                panic!("{kind} is about a payment");
+            };
+            assert_eq!((evidence.reference.as_str(), evidence.state), ("cs_test_1", state));
+            assert_eq!(evidence.operation_id.unwrap().to_string(), "5ea98b1d-4fd1-846a-9e24-c99a5744a0ae");
+        }
+        assert!(parse(&event("checkout.session.completed", page("as never before"))).is_err());
+    }
+
+    #[test]
     fn an_event_about_a_refund_carries_its_evidence() {
         let refund = |status: &str| {
             json!({

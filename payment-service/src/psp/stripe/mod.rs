@@ -35,6 +35,7 @@ use super::{
 
 pub(super) use amount::{read_amount, validate_amount};
 pub(super) use event::parse_event;
+pub(super) use request::is_page;
 pub(super) use signature::{SIGNATURE_HEADER, verify};
 
 /// The connector's decisions, for the model of the engine.

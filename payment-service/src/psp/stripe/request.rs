@@ -119,7 +119,7 @@ fn open_page(
 }
 
 /// Whether it names a page.
-pub(super) fn is_page(reference: &PspReference) -> bool {
+pub(in crate::psp) fn is_page(reference: &PspReference) -> bool {
     reference.as_str().starts_with(PAGE_PREFIX)
 }
 
