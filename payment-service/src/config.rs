@@ -303,6 +303,11 @@ pub struct Times {
     #[arg(long, env = "PAYONCE_IDEMPOTENCY_RETENTION", value_name = "TIME", default_value = "7days",
         value_parser = duration)]
     pub idempotency_retention: Duration,
+
+    /// How long Kafka may take to acknowledge an event. What a relay was publishing when it died another takes over after three
+    /// times as long
+    #[arg(long, env = "PAYONCE_KAFKA_TIMEOUT", value_name = "TIME", default_value = "5s", value_parser = duration)]
+    pub kafka_timeout: Duration,
 }
 
 impl Times {
@@ -318,6 +323,8 @@ impl Times {
             (self.action_window >= self.lease, "a buyer must have at least the lease to act"),
             (self.idempotency_retention >= day, "idempotency keys must be kept for at least a day"),
             (!self.psp_deadline.is_zero(), "the PSP deadline must be longer than nothing"),
+            // which librdkafka would take for "for ever"
+            (self.kafka_timeout.as_millis() > 0, "Kafka must have at least a millisecond"),
         ];
         match rules.into_iter().find(|(holds, _)| !holds) {
             Some((_, rule)) => Err(ConfigError::Inconsistent(rule.to_owned())),
@@ -366,6 +373,7 @@ mod tests {
             review_after: second(60),
             grace: second(30),
             idempotency_retention: second(86_400),
+            kafka_timeout: second(5),
         };
         sound.check().unwrap();
         for wrong in [
@@ -374,6 +382,7 @@ mod tests {
             Times { idempotency_retention: second(86_399), ..sound },
             Times { psp_deadline: second(0), ..sound },
             Times { action_window: second(59), ..sound },
+            Times { kafka_timeout: Duration::from_micros(999), ..sound },
         ] {
             assert!(matches!(wrong.check(), Err(ConfigError::Inconsistent(_))), "{wrong:?}");
         }

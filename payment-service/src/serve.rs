@@ -106,7 +106,11 @@ async fn serve(
     let background = TaskTracker::new();
     let key_age = config.times.idempotency_retention;
     if let Some(brokers) = &config.kafka_brokers {
-        let relay = relay::Config { topic: config.kafka_topic.clone(), ..relay::Config::new(brokers) };
+        let relay = relay::Config {
+            topic: config.kafka_topic.clone(),
+            message_timeout: config.times.kafka_timeout,
+            ..relay::Config::new(brokers)
+        };
         background.spawn(Relay::new(pool.clone(), relay)?.run(stop.clone()));
     }
     Workers { pool, hot: hot.clone(), engine: engine.clone(), directory, inbox_bell, key_age }
