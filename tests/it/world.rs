@@ -192,13 +192,18 @@ impl World {
 
     /// That the books balance and agree with the PSP's own log: by the ledger, and by the service's own audit.
     pub async fn assert_books_are_right(&self) {
+        self.assert_sums_are_right().await;
+        block_in_place(|| self.stage.audit()).unwrap_or_else(|error| panic!("{}", error.chain()));
+    }
+
+    /// The same without the service's own audit.
+    pub async fn assert_sums_are_right(&self) {
         for balance in self.stage.client.trial_balance().await.expect("a trial balance") {
             let sum: i64 = balance.accounts.iter().map(|account| account.balance).sum();
             assert_eq!((balance.difference, sum), (0, 0), "{balance:?}");
         }
         let kept = "select coalesce(sum(captured_amount - refunded_amount - disputed_amount), 0)::bigint from payment";
         assert_eq!(self.count(kept).await, self.kept().await);
-        block_in_place(|| self.stage.audit()).unwrap_or_else(|error| panic!("{}", error.chain()));
     }
 }
 
