@@ -146,9 +146,17 @@ impl Control {
     /// # Errors
     /// As of [`Self::call`], and for an effect that is none.
     pub async fn effects(&self) -> Result<Vec<Effect>, Error> {
+        self.effects_after(0).await
+    }
+
+    /// The same without so many of the first ones.
+    ///
+    /// # Errors
+    /// As of [`Self::effects`].
+    pub async fn effects_after(&self, known: usize) -> Result<Vec<Effect>, Error> {
         let mut effects: Vec<Effect> = Vec::new();
         loop {
-            let page = self.get(&format!("effects?after={}&limit=10000", effects.len())).await?;
+            let page = self.get(&format!("effects?after={}&limit=10000", known + effects.len())).await?;
             let more: Vec<Effect> = serde_json::from_value(page["data"].clone())
                 .map_err(|error| Error::Unexpected(format!("an effect: {error}")))?;
             effects.extend(more);
@@ -198,6 +206,9 @@ pub struct Effect {
     /// The PSP's name of the refund.
     #[serde(default)]
     pub refund: Option<String>,
+    /// The PSP's name of the dispute.
+    #[serde(default)]
+    pub dispute: Option<String>,
     /// What the caller noted on it.
     pub metadata: BTreeMap<String, String>,
     /// What the caller noted on the refund.

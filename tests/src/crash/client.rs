@@ -10,6 +10,7 @@ use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::bank::Bank;
 use crate::Error;
 use crate::journal::Journal;
 use crate::shop::{ShopClient, Told};
@@ -139,20 +140,22 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// What all clients share: the services, and how often nobody could help them.
+/// What all clients share: the services, the banks, and how often nobody could help them.
 #[derive(Debug)]
 pub struct Market {
     /// The services.
     pub doors: Vec<Door>,
+    /// The clients' buyers' banks.
+    pub bank: Bank,
     /// Answers that say that the service cannot now, and answers that did not come.
     pub refusals: AtomicUsize,
 }
 
 impl Market {
-    /// One of these services.
-    pub fn new(clients: Vec<ShopClient>) -> Self {
+    /// One of these services and banks.
+    pub fn new(clients: Vec<ShopClient>, bank: Bank) -> Self {
         let doors = clients.into_iter().map(|client| Door { client, waiting: Mutex::default() }).collect();
-        Self { doors, refusals: AtomicUsize::new(0) }
+        Self { doors, bank, refusals: AtomicUsize::new(0) }
     }
 }
 
@@ -200,6 +203,26 @@ impl Asker {
             tokio::time::sleep(pause).await;
         }
         Ok(answer)
+    }
+
+    /// The buyers' banks.
+    pub fn bank(&self) -> &Bank {
+        &self.market.bank
+    }
+
+    /// Reads something again and again, at any of the services, until it is so; or for a minute.
+    pub async fn read_until(&mut self, path: &str, is_so: impl Fn(&Value) -> bool) {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            let service = self.rng.random_range(0..self.market.doors.len());
+            let read = self.market.doors[service].client.read::<Value>(path);
+            let read = tokio::time::timeout(Duration::from_millis(WAIT.end), read).await;
+            if read.is_ok_and(|read| read.is_ok_and(|read| is_so(&read))) {
+                return;
+            }
+            let pause = Duration::from_millis(self.rng.random_range(PAUSE));
+            tokio::time::sleep(pause).await;
+        }
     }
 
     /// Sends it once, to any of the services.

@@ -5,6 +5,7 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
+use super::bank::Decision;
 use super::client::{Asker, Kind, Request};
 use crate::Error;
 use crate::orders::{CARDS, DECLINING, Order};
@@ -31,25 +32,32 @@ enum Story {
     RefundRacesVoid,
     LeftByItsBuyer,
     Held,
+    AskedBack,
+    AskedBackWhileRefunded,
+    AskedAbout,
 }
 
 /// Each of so many payments goes another way; those that are common more than once.
-const STORIES: [Story; 20] = [
+const STORIES: [Story; 24] = [
     Story::Paid,
     Story::Declined,
     Story::RefundedWhole,
     Story::RefundsRace,
     Story::Captured,
     Story::CapturedInPart,
+    Story::AskedBack,
     Story::Voided,
     Story::CaptureRacesVoid,
+    Story::AskedBackWhileRefunded,
     Story::RefundedInParts,
     Story::RefundRacesCapture,
     Story::Paid,
     Story::CapturedInParts,
     Story::RefundRacesVoid,
     Story::LeftByItsBuyer,
+    Story::AskedAbout,
     Story::RefundsRace,
+    Story::AskedBackWhileRefunded,
     Story::Paid,
     Story::RefundedInParts,
     Story::CaptureRacesVoid,
@@ -82,9 +90,13 @@ impl Life<'_> {
         let (card, capture) = match story {
             Declined => (DECLINING.choose(&mut self.rng).copied(), "automatic"),
             LeftByItsBuyer => (Some(AUTHENTICATES), "automatic"),
-            Paid | RefundedWhole | RefundedInParts | RefundsRace => {
-                (CARDS.choose(&mut self.rng).copied(), "automatic")
-            }
+            Paid
+            | RefundedWhole
+            | RefundedInParts
+            | RefundsRace
+            | AskedBack
+            | AskedBackWhileRefunded
+            | AskedAbout => (CARDS.choose(&mut self.rng).copied(), "automatic"),
             _ => (CARDS.choose(&mut self.rng).copied(), "manual"),
         };
         let mut status = self.pay(card.unwrap_or(CARDS[0]), capture).await?;
@@ -139,8 +151,47 @@ impl Life<'_> {
                 self.race(refund(), refund()).await?;
             }
             LeftByItsBuyer => self.insist(Kind::Void, json!({})).await?,
+            AskedBack => self.asked_back(amount - part).await?,
+            AskedBackWhileRefunded => self.asked_back_while_refunded(part).await?,
+            AskedAbout => {
+                let dispute = self.asker.bank().dispute(&self.order.id, amount, true).await?;
+                self.ask(Kind::Refund, json!({"amount": part})).await?;
+                self.asker.bank().decide(&dispute, Decision::Closed).await?;
+            }
         }
         Ok(())
+    }
+
+    /// What the bank has cannot be given back as well, as soon as the service has heard of it; once it is back, it can.
+    async fn asked_back(&mut self, amount: i64) -> Result<(), Error> {
+        let dispute = self.asker.bank().dispute(&self.order.id, amount, false).await?;
+        let payment = format!("/v1/payments/{}", self.payment);
+        self.asker.read_until(&payment, |payment| payment["disputed_amount"] == amount).await;
+        self.ask(Kind::Refund, json!({"amount": self.order.amount})).await?;
+        let decision = self.decision();
+        self.asker.bank().decide(&dispute, decision).await?;
+        if decision == Decision::Won {
+            self.asker.read_until(&payment, |payment| payment["disputed_amount"] == 0).await;
+            self.insist(Kind::Refund, json!({})).await?;
+        }
+        Ok(())
+    }
+
+    /// The bank takes a part while another is given back, and decides while the rest is. All of it is never more than there is.
+    async fn asked_back_while_refunded(&mut self, part: i64) -> Result<(), Error> {
+        let (rest, decision) = (self.order.amount - 2 * part, self.decision());
+        let [refund, last] = [part, rest].map(|amount| self.follow(Kind::Refund, json!({"amount": amount})));
+        let mut shop = self.asker.fork();
+        let bank = self.asker.bank();
+        let (told, dispute) = tokio::join!(shop.ask(refund), bank.dispute(&self.order.id, part, false));
+        told?;
+        let dispute = dispute?;
+        let (told, decided) = tokio::join!(shop.ask(last), bank.decide(&dispute, decision));
+        told.map(drop).and(decided)
+    }
+
+    fn decision(&mut self) -> Decision {
+        if self.rng.random_bool(0.5) { Decision::Won } else { Decision::Lost }
     }
 
     /// Asks for the payment, and answers where it stands.

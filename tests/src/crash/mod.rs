@@ -1,6 +1,7 @@
 //! The crash loop: payments of every kind through three services, a relay and Postgres, all of which are killed, stopped,
 //! cut off and starved meanwhile; then everything is healed, and what everybody says happened is compared.
 
+mod bank;
 mod chaos;
 mod client;
 mod lifecycle;
@@ -21,6 +22,7 @@ use serde_json::Value;
 use sqlx::PgPool;
 use tokio::task::{JoinSet, block_in_place};
 
+use self::bank::Bank;
 use self::chaos::{Counts, SERVICES, Struck, TIMES, World};
 use self::client::{Asker, Line, Market};
 use self::postgres::Postgres;
@@ -161,7 +163,7 @@ async fn set(folder: &Path, seed: u64, kafka: &Kafka) -> Result<World, Error> {
     for _ in 1..SERVICES {
         block_in_place(|| stage.add_replica(&serve))?;
     }
-    let market = Arc::new(Market::new(stage.clients()?));
+    let market = Arc::new(Market::new(stage.clients()?, Bank::new(stage.control.clone())));
     let pool = postgres.pool(DATABASE).await?;
     Ok(World { stage, postgres, wire, pool, market })
 }
@@ -289,6 +291,7 @@ async fn find_out(world: &World, folder: &Path, journal: Journal, kafka: &Kafka)
     let audited = block_in_place(|| stage.audit());
     let effects = stage.control.effects().await?;
     let payments: Vec<Value> = stage.client.pages("/v1/payments?limit=200").await?;
+    let disputes: Vec<Value> = stage.client.pages("/v1/disputes?limit=200").await?;
     let operations = operations(&stage.client, &journal).await?;
     let trial_balance = stage.client.trial_balance().await?;
     let committed = relayed(&world.pool, kafka).await?;
@@ -296,6 +299,8 @@ async fn find_out(world: &World, folder: &Path, journal: Journal, kafka: &Kafka)
         journal: &journal,
         effects: &effects,
         payments: &payments,
+        disputes: &disputes,
+        decided: &world.market.bank.decided().await,
         operations: &operations,
         trial_balance: &trial_balance,
         committed: &committed,
@@ -306,7 +311,7 @@ async fn find_out(world: &World, folder: &Path, journal: Journal, kafka: &Kafka)
     checks.extend(left_over.map(|(what, count)| Check::zero(what, count)));
     checks.push(Check::told("`reconcile` finds no break", &reconciled));
     checks.push(Check::told("`audit`: sandbox's log and ledger agree", &audited));
-    Ok(Outcome { checks, tally: evidence.tally() })
+    Ok(Outcome { checks, tally: evidence.tally(), banks: evidence.banks() })
 }
 
 /// What the API shows of each operation that a client was told of.

@@ -8,9 +8,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Arguments;
+use super::bank::Decision;
 use super::chaos::{Counts, Struck};
 use super::client::Kind;
-use super::verdict::Ending;
+use super::verdict::{Banks, Ending};
 use crate::report::{Check, Clock, Section, show};
 
 /// What happened in a run.
@@ -33,6 +34,8 @@ pub struct Outcome {
     pub checks: Vec<Check>,
     /// How many requests ended how.
     pub tally: BTreeMap<(Kind, Ending), usize>,
+    /// What banks did.
+    pub banks: Banks,
 }
 
 pub fn opening(arguments: &Arguments, services: usize) {
@@ -58,7 +61,7 @@ pub fn verdict(run: &Run, outcome: &Outcome, clock: Clock) -> bool {
     let mut checks = outcome.checks.clone();
     checks.push(Check::that("time to converge, once healed", true, converged));
     let sections = [
-        Section { title: "What went wrong, on purpose", checks: misfortunes(run, &outcome.tally) },
+        Section { title: "What went wrong, on purpose", checks: misfortunes(run, outcome) },
         Section { title: "What must hold all the same", checks },
     ];
     show(&sections);
@@ -83,7 +86,7 @@ fn tally(tally: &BTreeMap<(Kind, Ending), usize>) {
 }
 
 /// A run in which something did not go wrong, or nothing went well, proves too little.
-fn misfortunes(run: &Run, tally: &BTreeMap<(Kind, Ending), usize>) -> Vec<Check> {
+fn misfortunes(run: &Run, Outcome { tally, banks, .. }: &Outcome) -> Vec<Check> {
     let Run { planned, struck, begun, stats, .. } = run;
     let happened =
         |what, wanted: usize, count: usize, found: String| Check::that(what, count >= wanted, found);
@@ -130,6 +133,17 @@ fn misfortunes(run: &Run, tally: &BTreeMap<(Kind, Ending), usize>) -> Vec<Check>
         };
         Check::that(what, done > 0 && not > 0, format!("{done}, {not}"))
     }));
+    checks.extend(Decision::ALL.map(|decision| {
+        let count = banks.decided.get(&decision).copied().unwrap_or_default();
+        let what = match decision {
+            Decision::Won => "disputes that were won",
+            Decision::Lost => "disputes that were lost",
+            Decision::Closed => "inquiries of banks that were closed",
+        };
+        Check::that(what, count > 0, count.to_string())
+    }));
+    let refused = banks.refused;
+    checks.push(Check::that("refunds refused, as a bank had it", refused > 0, refused.to_string()));
     checks
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::bank::Decision;
 use super::client::{Event, Kind, Line, Request, is_final};
 use crate::kafka::Arrived;
 use crate::psp::Effect;
@@ -89,6 +90,15 @@ impl Asked {
     }
 }
 
+/// What banks did.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Banks {
+    /// How often they decided how.
+    pub decided: BTreeMap<Decision, usize>,
+    /// Refunds that were refused because a bank had the money.
+    pub refused: usize,
+}
+
 /// What everybody says happened.
 #[derive(Debug)]
 pub struct Evidence<'a> {
@@ -98,6 +108,10 @@ pub struct Evidence<'a> {
     pub effects: &'a [Effect],
     /// What the API shows of each payment.
     pub payments: &'a [Value],
+    /// What the API shows of each dispute.
+    pub disputes: &'a [Value],
+    /// What the banks decided, by the PSP's names of the disputes.
+    pub decided: &'a BTreeMap<String, Decision>,
     /// What the API shows of each operation that a client was told of, by its id.
     pub operations: &'a BTreeMap<String, Value>,
     /// The ledger.
@@ -117,6 +131,7 @@ impl Evidence<'_> {
             Check::none("over-captures and over-refunds", self.excesses()),
             Check::none("lost acknowledgements", self.lost_acknowledgements()),
             Check::none("not what the PSP did", self.differences()),
+            Check::none("disputes that are otherwise at the PSP", self.disputes()),
             Check::none("requests without a final answer", self.unanswered()),
             Check::none("answers that nobody can act on", self.useless_answers()),
             Check::none("events missing in Kafka", self.missing_events()),
@@ -134,6 +149,19 @@ impl Evidence<'_> {
             }
         }
         tally
+    }
+
+    /// How the banks decided, and how many refunds were refused because a bank had the money.
+    pub fn banks(&self) -> Banks {
+        let mut decided = BTreeMap::new();
+        for decision in self.decided.values() {
+            *decided.entry(*decision).or_default() += 1;
+        }
+        let is_bound = |asked: &&Asked| {
+            let answer = asked.answer();
+            answer.is_some_and(|(_, body)| minor(&body["disputed_amount"]) > 0 && body["code"].is_string())
+        };
+        Banks { decided, refused: self.journal.values().filter(is_bound).count() }
     }
 
     /// That one operation, or one order, took a buyer's money or held it more than once.
@@ -181,7 +209,7 @@ impl Evidence<'_> {
         twice.map(|((kind, named), count)| format!("{kind} {named}: {count} times")).collect()
     }
 
-    /// That more was captured than held, or more given back than captured, of a payment at the PSP.
+    /// That more was captured than held, or more given back and taken by banks than captured, of a payment at the PSP.
     fn excesses(&self) -> Vec<String> {
         let mut of_intent: BTreeMap<&str, (i64, i64, i64)> = BTreeMap::new();
         let mut found = Vec::new();
@@ -192,8 +220,8 @@ impl Evidence<'_> {
                 "authorization" => *held += effect.amount,
                 "charge" => (*held, *captured) = (*held + effect.amount, *captured + effect.amount),
                 "capture" => *captured += effect.amount,
-                "refund" => *refunded += effect.amount,
-                "refund_failure" => *refunded -= effect.amount,
+                "refund" | "dispute" => *refunded += effect.amount,
+                "refund_failure" | "dispute_reversal" => *refunded -= effect.amount,
                 _ => {}
             }
             if captured > held || refunded > captured {
@@ -270,6 +298,30 @@ impl Evidence<'_> {
             .collect()
     }
 
+    /// Disputes that the API shows otherwise than the PSP's log and the banks.
+    fn disputes(&self) -> Vec<String> {
+        let decisions = self.decided.iter().map(|(name, decision)| (name.as_str(), decision.as_str()));
+        let mut disputes: BTreeMap<&str, [(i64, &str); 2]> =
+            decisions.map(|(name, decision)| (name, [(0, decision), (0, "")])).collect();
+        for effect in self.effects {
+            let Some(name) = &effect.dispute else { continue };
+            let [(done, _), _] = disputes.entry(name).or_default();
+            *done -= effect.taken();
+        }
+        for dispute in self.disputes {
+            let [_, kept] =
+                disputes.entry(dispute["psp_reference"].as_str().unwrap_or_default()).or_default();
+            let is_away = matches!(dispute["funds"].as_str(), Some("taken" | "lost"));
+            let away = if is_away { minor(&dispute["amount"]) } else { 0 };
+            *kept = (away, dispute["status"].as_str().unwrap_or_default());
+        }
+        disputes
+            .into_iter()
+            .filter(|(_, [done, kept])| done != kept)
+            .map(|(name, [done, kept])| format!("{name}: done {done:?}, kept {kept:?} (taken, decided)"))
+            .collect()
+    }
+
     fn unanswered(&self) -> Vec<String> {
         let open = self.journal.iter().filter(|(_, asked)| asked.replayed.is_none());
         open.map(|(key, asked)| format!("{key} of {}", asked.request.order)).collect()
@@ -338,11 +390,14 @@ mod tests {
     use super::*;
     use crate::shop::Account;
 
-    /// An order that was held, captured in part and given back in part, on which everything went well.
+    /// An order that was held, captured in part and given back in part, of which a bank then took some, and on which
+    /// everything went well.
     struct World {
         journal: Journal,
         effects: Vec<Effect>,
         payments: Vec<Value>,
+        disputes: Vec<Value>,
+        decided: BTreeMap<String, Decision>,
         operations: BTreeMap<String, Value>,
         trial_balance: Vec<TrialBalance>,
         committed: Vec<Arrived>,
@@ -360,6 +415,7 @@ mod tests {
             currency: "eur".to_owned(),
             payment_intent: Some("pi_1".to_owned()),
             refund: None,
+            dispute: kind.starts_with("dispute").then(|| key.to_owned()),
             metadata: named("a"),
             refund_metadata: (kind == "refund").then(|| named(key)),
             idempotency_key: Some(key.to_owned()),
@@ -398,8 +454,13 @@ mod tests {
                     effect("authorization", 1000, "a"),
                     effect("capture", 600, "c"),
                     effect("refund", 200, "r"),
+                    effect("dispute", 100, "d"),
                 ],
                 payments: vec![kept],
+                disputes: vec![
+                    json!({"psp_reference": "d", "status": "lost", "funds": "lost", "amount": 100}),
+                ],
+                decided: BTreeMap::from([("d".to_owned(), Decision::Lost)]),
                 operations: [("c", capture), ("r", refund)].map(|(id, kept)| (id.to_owned(), kept)).into(),
                 trial_balance: vec![TrialBalance {
                     currency: "EUR".to_owned(),
@@ -422,6 +483,8 @@ mod tests {
                 journal: &world.journal,
                 effects: &world.effects,
                 payments: &world.payments,
+                disputes: &world.disputes,
+                decided: &world.decided,
                 operations: &world.operations,
                 trial_balance: &world.trial_balance,
                 committed: &world.committed,
@@ -478,7 +541,7 @@ mod tests {
         check(|world| world.operations.get_mut("c").unwrap()["status"] = json!("failed"), &[LOST]);
         check(|world| drop(world.payments.pop()), &[LOST, DIFFERENT]);
         check(|world| world.payments[0]["refunded_amount"] = json!(0), &[DIFFERENT]);
-        check(|world| drop(world.effects.pop()), &[DIFFERENT]);
+        check(|world| world.effects.retain(|effect| effect.kind != "refund"), &[DIFFERENT]);
         check(|world| world.asked("k-1").others.push(500), &[USELESS]);
         check(
             |world| {
@@ -489,6 +552,18 @@ mod tests {
             },
             &[USELESS],
         );
+    }
+
+    #[test]
+    fn a_dispute_that_is_otherwise_at_the_psp_is_found() {
+        const DISPUTES: &str = "disputes that are otherwise at the PSP";
+        check(|world| drop(world.effects.pop()), &[DISPUTES]);
+        check(|world| drop(world.disputes.pop()), &[DISPUTES]);
+        check(|world| world.effects.push(effect("dispute_reversal", 100, "d")), &[DISPUTES]);
+        check(|world| world.disputes[0]["funds"] = json!("returned"), &[DISPUTES]);
+        check(|world| world.disputes[0]["status"] = json!("evidence_due"), &[DISPUTES]);
+        check(|world| world.disputes[0]["amount"] = json!(99), &[DISPUTES]);
+        check(|world| world.effects.push(effect("dispute", 301, "d-2")), &[EXCESS, DISPUTES]);
     }
 
     #[test]

@@ -377,6 +377,7 @@ mod tests {
             self.effects.push(Effect {
                 payment_intent: None,
                 refund: None,
+                dispute: None,
                 refund_metadata: None,
                 idempotency_key: None,
                 kind: "charge".to_owned(),
