@@ -23,6 +23,11 @@ ifneq ($(word 2,$(ROOT)),)
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/payonce/target-$(shell pwd -P | cksum | cut -d ' ' -f 1)
 endif
 
+# Nothing is built a second time there.
+ifdef CI
+export CARGO_INCREMENTAL = 0
+endif
+
 # Builds read the checked-in descriptions of the queries.
 export SQLX_OFFLINE = true
 TARGET = $${CARGO_TARGET_DIR:-target}
@@ -34,10 +39,12 @@ help: ## list the targets
 demo: release ## a shop's day of orders paid while the PSP misbehaves, settled and reconciled; exits 0 only if the books are right
 	@exec "$(TARGET)/release/demo"
 
+# "cargo test" builds the programs too, for the tests that run them. Built before it, they and half of what they depend on would be
+# compiled twice: tests ask more of their dependencies.
 test: test-prerequisites ## every test, lint and check; leaves nothing running
 	@scripts/test-clients
 	@$(MAKE) --no-print-directory sqlx-check lint
-	@$(CARGO) build --workspace --bins
+	@$(CARGO) test --workspace --no-run
 	@"$(TARGET)/debug/with-postgres" -- $(CARGO) test --workspace
 
 crash: release ## payments while services, Postgres and connections are killed, stopped, starved and cut; ARGS=--help says what can be chosen
@@ -52,16 +59,17 @@ bench: release ## payments per second, latency and CPU per payment, beside floor
 build: prerequisites ## build all programs, optimised
 	@$(CARGO) build --release --workspace --bins
 
+# There are no examples, but with "--examples" what is documented depends on what is tested, and nothing is compiled twice.
 lint: test-prerequisites ## formatting, clippy and documentation, no warning allowed, and what is depended on
 	@$(CARGO) fmt --all --check
 	@scripts/deny
 	@$(CARGO) clippy --quiet --workspace --all-targets -- -D warnings
-	@RUSTDOCFLAGS='-D warnings' $(CARGO) doc --quiet --workspace --no-deps
+	@RUSTDOCFLAGS='-D warnings' $(CARGO) doc --quiet --workspace --no-deps --lib --examples
 
 sqlx: prerequisites ## describe the SQL queries anew in .sqlx, after a change of one or of a migration
 	@scripts/sqlx write
 
-sqlx-check: prerequisites ## check that .sqlx is what a freshly migrated database says
+sqlx-check: test-prerequisites ## check that .sqlx is what a freshly migrated database says
 	@scripts/sqlx check
 
 release: prerequisites

@@ -141,6 +141,16 @@ fn workspace_files() -> (&'static Path, Vec<PathBuf>) {
     (root, found)
 }
 
+fn is_rust(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "rs")
+}
+
+/// All Rust of these files.
+fn sources(files: &[PathBuf]) -> String {
+    let rust = files.iter().filter(|path| is_rust(path));
+    rust.map(std::fs::read_to_string).collect::<Result<_, _>>().expect("sources")
+}
+
 #[test]
 fn no_folder_is_called_common_or_utils() {
     let (root, files) = workspace_files();
@@ -155,6 +165,21 @@ fn no_folder_is_called_common_or_utils() {
     }
 }
 
+/// Examples in documentation are compiled and run in the sandbox's alone, which others may use: elsewhere there is none that
+/// would rot.
+#[test]
+fn an_example_in_documentation_stands_where_it_is_run() {
+    let (root, files) = workspace_files();
+    let is_run = |path: &Path| path.starts_with(root.join("psp-sandbox"));
+    for path in files.iter().filter(|path| is_rust(path) && !is_run(path)) {
+        let source = std::fs::read_to_string(path).expect("source");
+        let lines = source.lines().map(str::trim_start);
+        let docs = lines.filter_map(|line| line.strip_prefix("//!").or_else(|| line.strip_prefix("///")));
+        let fences: Vec<&str> = docs.map(str::trim).filter(|line| line.starts_with("```")).collect();
+        assert!(fences.iter().step_by(2).all(|fence| *fence == "```text"), "{}", path.display());
+    }
+}
+
 #[test]
 fn every_fault_has_its_row_and_every_test_named_there_exists() {
     let (root, files) = workspace_files();
@@ -163,9 +188,7 @@ fn every_fault_has_its_row_and_every_test_named_there_exists() {
     let numbered =
         rows.iter().enumerate().all(|(index, row)| row.starts_with(&format!("| F{} |", index + 1)));
     assert!(numbered && rows.len() == 42, "{} rows", rows.len());
-    let is_rust = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "rs");
-    let sources = files.into_iter().filter(is_rust).map(std::fs::read_to_string);
-    let sources: String = sources.collect::<Result<_, _>>().expect("sources");
+    let sources = sources(&files);
     // a name of several words is a test's
     let named = table.split('`').skip(1).step_by(2).filter(|word| word.matches('_').count() > 2);
     let mut count = 0;
