@@ -6,7 +6,7 @@ HASH := \#
 ROOT := $(shell file='$(subst ','\'',$(MAKEFILE_LIST))'; file=$${file$(HASH) }; cd -- "$$(dirname -- "$$file")" && pwd -P)
 
 .DEFAULT_GOAL := help
-TARGETS = help demo test crash fuzz bench build lint sqlx sqlx-check release prerequisites test-prerequisites
+TARGETS = help demo test crash fuzz mutants bench build lint sqlx sqlx-check release prerequisites test-prerequisites
 .PHONY: $(TARGETS)
 
 ifneq ($(CURDIR),$(ROOT))
@@ -52,6 +52,9 @@ crash: release ## payments while services, Postgres and connections are killed, 
 
 fuzz: prerequisites ## a minute (FUZZ_SECONDS) of fuzzing for each parser of foreign bytes; keeps what it finds
 	@scripts/fuzz
+
+mutants: test-prerequisites ## removes the guards that matter, one at a time, and shows that a test fails for each
+	@scripts/mutants
 
 bench: release ## payments per second, latency and CPU per payment, beside floors measured in the same run
 	@exec "$(TARGET)/release/bench"

@@ -180,6 +180,26 @@ fn an_example_in_documentation_stands_where_it_is_run() {
     }
 }
 
+/// A patch that no longer applies would take nothing away, and a test that is gone would notice nothing.
+#[test]
+fn every_guard_that_make_mutants_takes_away_is_there_and_so_is_the_test_that_notices() {
+    let (root, files) = workspace_files();
+    let check = Command::new(root.join("scripts/mutants")).arg("check").output().expect("the script");
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
+    let sources = sources(&files);
+    let patches = files.iter().filter(|path| path.extension().is_some_and(|extension| extension == "patch"));
+    let mut count = 0;
+    for path in patches {
+        let patch = std::fs::read_to_string(path).expect("a patch");
+        for test in patch.lines().filter_map(|line| line.strip_prefix("Fails: ")) {
+            let name = test.split(' ').next_back().unwrap_or_default();
+            assert!(sources.contains(&format!("fn {name}(")), "{}: no test is called {name}", path.display());
+            count += 1;
+        }
+    }
+    assert!(count >= 20, "{count} tests are named");
+}
+
 #[test]
 fn every_fault_has_its_row_and_every_test_named_there_exists() {
     let (root, files) = workspace_files();
