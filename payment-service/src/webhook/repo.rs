@@ -16,14 +16,19 @@ pub(super) struct Row {
     pub mode: String,
     pub payload: Value,
     pub tries: i32,
+    /// Since when it is here, in seconds.
+    pub age_s: i64,
 }
 
-/// An event that fails more often is for a person.
+/// An event that fails more often, and for longer, is for a person. Tries alone say little: whoever is held up, by a lock for
+/// instance, until somebody else takes the event, has tried as well.
 const TRIES: i32 = 30;
+const TRIED_FOR_S: i64 = 19 * 3600;
 
 /// An event that names no operation of ours is let go after about four minutes: the PSP may tell of an object before it
 /// answers the request that made it, but not for longer than a request takes.
 const FOREIGN_TRIES: i32 = 8;
+const FOREIGN_FOR_S: i64 = 240;
 
 pub(super) async fn insert(
     pool: &PgPool,
@@ -89,7 +94,8 @@ pub(super) async fn take_due(
              from due where w.ctid = due.ctid
              returning w.*
          )
-         select t.psp_account_id as "psp_account_id: PspAccountId", t.event_id, a.psp, a.mode, t.payload, t.tries
+         select t.psp_account_id as "psp_account_id: PspAccountId", t.event_id, a.psp, a.mode, t.payload, t.tries,
+                extract(epoch from now() - t.received_at)::bigint as "age_s!"
          from taken t join psp_account a on a.merchant_id = $1 and a.psp_account_id = t.psp_account_id
          order by t.psp_created_at"#,
         merchant.as_uuid(),
@@ -112,7 +118,7 @@ pub(super) async fn settle(
     let mut tries = Vec::with_capacity(rows.len());
     let (mut applied_to, mut applied_as) = (Vec::new(), Vec::new());
     for (row, verdict) in rows.iter().zip(verdicts) {
-        let next = next(row.tries, verdict);
+        let next = next(row.tries, row.age_s, verdict);
         accounts.push(row.psp_account_id.as_uuid());
         events.push(row.event_id.as_str());
         statuses.push(next.status);
@@ -164,13 +170,14 @@ struct Next<'a> {
     wait_s: Option<i64>,
 }
 
-/// One that was tried so often and cannot be applied yet waits for two seconds, four, ... at most an hour, and in the
-/// end for a person.
-fn next(tries: i32, verdict: &Verdict) -> Next<'_> {
+/// One that was tried so often, since so long, and cannot be applied yet waits for two seconds, four, ... at most an hour, and in
+/// the end for a person.
+fn next(tries: i32, age_s: i64, verdict: &Verdict) -> Next<'_> {
     let done = |status, detail| Next { status, detail, wait_s: None };
-    let again = |status, detail| match tries {
-        ..TRIES => Next { status, detail, wait_s: Some((1_i64 << tries.clamp(0, 12)).min(3600)) },
-        _ => done("quarantined", detail),
+    let wait_s = (1_i64 << tries.clamp(0, 12)).min(age_s.saturating_mul(2)).clamp(2, 3600);
+    let again = |status, detail| match tries < TRIES || age_s < TRIED_FOR_S {
+        true => Next { status, detail, wait_s: Some(wait_s) },
+        false => done("quarantined", detail),
     };
     match verdict {
         Verdict::Applied(_, _, detail) => done("applied", *detail),
@@ -179,7 +186,9 @@ fn next(tries: i32, verdict: &Verdict) -> Next<'_> {
         Verdict::Ignored => done("ignored", None),
         Verdict::Quarantined(detail) => done("quarantined", Some(detail)),
         Verdict::Parked => again("parked", Some("about nothing known")),
-        Verdict::Foreign if tries < FOREIGN_TRIES => again("parked", Some("about nothing known")),
+        Verdict::Foreign if tries < FOREIGN_TRIES || age_s < FOREIGN_FOR_S => {
+            again("parked", Some("about nothing known"))
+        }
         Verdict::Foreign => done("ignored", Some("of a payment that is not ours")),
         Verdict::Failed(problem) => again("pending", Some(problem)),
     }
@@ -192,17 +201,20 @@ mod tests {
     #[test]
     fn an_event_that_cannot_be_applied_waits_longer_each_time_and_in_the_end_for_a_person() {
         let problem = Verdict::Failed("no".to_owned());
-        for (tries, wait_s) in [(1, 2), (2, 4), (11, 2048), (12, 3600), (29, 3600)] {
+        // the last was taken time and again by those who never came to try it
+        for (tries, age_s, wait_s) in
+            [(1, 0, 2), (2, 2, 4), (11, 2046, 2048), (12, 4094, 3600), (29, 60_000, 3600), (30, 45, 90)]
+        {
             assert_eq!(
-                next(tries, &problem),
+                next(tries, age_s, &problem),
                 Next { status: "pending", detail: Some("no"), wait_s: Some(wait_s) }
             );
-            assert_eq!(next(tries, &Verdict::Parked).wait_s, Some(wait_s));
+            assert_eq!(next(tries, age_s, &Verdict::Parked).wait_s, Some(wait_s));
         }
         for verdict in [&problem, &Verdict::Parked] {
-            let Next { status, wait_s, .. } = next(TRIES, verdict);
+            let Next { status, wait_s, .. } = next(TRIES, TRIED_FOR_S, verdict);
             assert_eq!((status, wait_s), ("quarantined", None));
         }
-        assert_eq!(next(1, &Verdict::Stale(None)), Next { status: "stale", detail: None, wait_s: None });
+        assert_eq!(next(1, 0, &Verdict::Stale(None)), Next { status: "stale", detail: None, wait_s: None });
     }
 }
