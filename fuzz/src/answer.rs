@@ -10,7 +10,7 @@ use secrecy::ExposeSecret;
 use uuid::Uuid;
 
 use crate::choose;
-use crate::webhook::account;
+use crate::webhook::{account, payout};
 
 const STATUSES: [u16; 16] = [200, 201, 202, 302, 400, 401, 402, 403, 404, 408, 409, 424, 429, 500, 502, 503];
 
@@ -58,6 +58,7 @@ enum Kind {
     Capture,
     Void,
     Refund,
+    Payout,
 }
 
 /// Headers that an answer has: whether it is a saved one, and whether to try again.
@@ -69,13 +70,18 @@ enum Headers {
     Stop,
 }
 
-const ALL_WAYS: [(Kind, Headers); 20] = {
+/// Those of payouts are the last, so that what was kept before there were any means what it meant.
+const ALL_WAYS: [(Kind, Headers); 24] = {
     let kinds = [Kind::Charge, Kind::Hold, Kind::Capture, Kind::Void, Kind::Refund];
     let headers = [Headers::None, Headers::Saved, Headers::TryAgain, Headers::Stop];
-    let mut all = [(Kind::Charge, Headers::None); 20];
+    let mut all = [(Kind::Payout, Headers::None); 24];
     let mut at = 0;
-    while at < all.len() {
+    while at < kinds.len() * headers.len() {
         all[at] = (kinds[at % kinds.len()], headers[at / kinds.len()]);
+        at += 1;
+    }
+    while at < all.len() {
+        all[at] = (Kind::Payout, headers[at - kinds.len() * headers.len()]);
         at += 1;
     }
     all
@@ -89,6 +95,7 @@ fn aim_of(kind: Kind) -> Aim {
         Kind::Capture => Aim::Capture { of, captured_before: 0, last: true },
         Kind::Void => Aim::Void { of, captured_before: 0 },
         Kind::Refund => Aim::Refund { of },
+        Kind::Payout => payout(),
     }
 }
 

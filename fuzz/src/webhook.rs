@@ -30,11 +30,13 @@ pub(crate) fn body(data: &[u8]) {
         Aim::Capture { of: of.clone(), captured_before: 0, last: true },
         Aim::Void { of: of.clone(), captured_before: 0 },
         Aim::Refund { of },
+        payout(),
     ] {
         let expected = Expected { operation_id: OperationId::from_uuid(Uuid::nil()), amount, aim };
         let judgement = match &event.subject {
             Subject::Payment(evidence) => evidence.judge(&expected),
             Subject::Refund(evidence) => evidence.judge(&expected),
+            Subject::Payout(evidence) => evidence.judge(&expected),
             Subject::Dispute(evidence) => return assert_sound(evidence),
             Subject::Other => return,
         };
@@ -52,10 +54,13 @@ fn assert_names_it(subject: &Subject, expected: &Expected, judgement: &Judgement
     let (operation_id, reference, page) = match subject {
         Subject::Payment(evidence) => (evidence.operation_id, &evidence.reference, evidence.page.as_ref()),
         Subject::Refund(evidence) => (evidence.operation_id, &evidence.reference, None),
+        Subject::Payout(evidence) => (evidence.operation_id, &evidence.reference, None),
         Subject::Dispute(_) | Subject::Other => return,
     };
     let is_named = match &expected.aim {
-        Aim::Authorize { .. } | Aim::Refund { .. } => operation_id == Some(expected.operation_id),
+        Aim::Authorize { .. } | Aim::Refund { .. } | Aim::Payout { .. } => {
+            operation_id == Some(expected.operation_id)
+        }
         Aim::Capture { of, .. } | Aim::Void { of, .. } => of == reference || Some(of) == page,
     };
     let ends = matches!(
@@ -101,6 +106,12 @@ fn sign(time: &str, body: &[u8]) -> String {
     mac.update(b".");
     mac.update(body);
     hex::encode(mac.finalize().into_bytes())
+}
+
+/// A payout to the bank account `ba_1`.
+pub(crate) fn payout() -> Aim {
+    let to = PspReference::parse("ba_1").unwrap();
+    Aim::Payout { to, statement_descriptor: None, asked_at: OffsetDateTime::UNIX_EPOCH }
 }
 
 /// An account with a secret of its own for each use.

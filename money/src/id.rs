@@ -74,9 +74,11 @@ id! {
     OperationId;
     /// What a buyer's bank asks back.
     DisputeId;
+    /// What is sent to a seller's bank.
+    PayoutId;
     /// One HTTP exchange about an operation.
     AttemptId;
-    /// An event of a payment; consumers dedupe on it.
+    /// An event of a payment or payout; consumers dedupe on it.
     EventId;
     /// A ledger account. Derived, see [`AccountId::derive`].
     AccountId;
@@ -93,7 +95,8 @@ id! {
 impl OperationId {
     /// The id that the same intent always gets: a claim that was lost in a failover or a restore and is made again
     /// asks the PSP for the same charge, not for a second one. `parts` are the merchant's order, the payment's ordinal
-    /// for it, the kind of operation and, for later operations, the client's idempotency key.
+    /// for it, the kind of operation and, for later operations, the client's idempotency key; of a payout, which has no
+    /// order, the last two.
     pub fn derive(merchant: MerchantId, parts: &[&str]) -> Self {
         Self(derived(b"operation", merchant, parts))
     }

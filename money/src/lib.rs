@@ -14,6 +14,6 @@ pub use currency::{Currency, UnknownCurrency};
 pub use division::{Part, divide};
 pub use id::{
     AccountId, ApiKeyId, AttemptId, BookingId, BreakId, DisputeId, EventId, FileId, MerchantId, OperationId,
-    ParseIdError, PaymentId, PspAccountId, TransactionId,
+    ParseIdError, PaymentId, PayoutId, PspAccountId, TransactionId,
 };
 pub use name::{InvalidName, OrderId, SellerId};

@@ -17,6 +17,7 @@ pub mod merchant;
 pub mod operation;
 pub mod outbox;
 pub mod payment;
+pub mod payout;
 pub mod psp;
 pub mod review;
 pub mod serve;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::dispute::{DisputeEvent, DisputeStatus};
 use crate::operation::{OperationEvent, OperationStatus};
 use crate::payment::{PaymentEvent, PaymentStatus};
+use crate::payout::{PayoutEvent, PayoutStatus};
 
 /// A state machine, written down.
 #[derive(Debug, Clone, Serialize)]
@@ -33,8 +34,8 @@ pub struct Transition {
 }
 
 /// All of them.
-pub fn machines() -> [Machine; 3] {
-    [payment(), operation(), dispute()]
+pub fn machines() -> [Machine; 4] {
+    [payment(), operation(), dispute(), payout()]
 }
 
 fn payment() -> Machine {
@@ -72,6 +73,19 @@ fn dispute() -> Machine {
             DisputeStatus::ALL.map(|status| (status, status.as_str())),
             DisputeEvent::ALL.map(|event| (event, event.as_str())),
             |from, event| from.apply(event).ok().map(DisputeStatus::as_str),
+        ),
+    }
+}
+
+fn payout() -> Machine {
+    Machine {
+        name: "payout",
+        initial: PayoutStatus::Processing.as_str(),
+        states: PayoutStatus::ALL.map(PayoutStatus::as_str).to_vec(),
+        transitions: ways(
+            PayoutStatus::ALL.map(|status| (status, status.as_str())),
+            PayoutEvent::ALL.map(|event| (event, event.as_str())),
+            |from, event| from.apply(event).ok().map(PayoutStatus::as_str),
         ),
     }
 }

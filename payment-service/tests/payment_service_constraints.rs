@@ -10,9 +10,11 @@ const M: &str = "'00000000-0000-7000-8000-000000000001'";
 const A: &str = "'00000000-0000-7000-8000-00000000000a'";
 const P: &str = "'00000000-0000-7000-8000-000000000011'";
 const O: &str = "'00000000-0000-8000-8000-000000000021'";
+/// A payout.
+const S: &str = "'00000000-0000-7000-8000-000000000031'";
 const OTHER: &str = "'00000000-0000-7000-8000-0000000000ff'";
 
-/// A shop with one payment that is captured, its split, operation, attempt, key, event and webhook.
+/// A shop with one payment that is captured, its split, operation, attempt, key, event and webhook, and a payout.
 fn shop() -> Vec<String> {
     vec![
         format!("insert into merchant (merchant_id, mode, name) values ({M}, 'test', 'Shop')"),
@@ -44,6 +46,7 @@ fn shop() -> Vec<String> {
                                         status, due_at)
              values ({M}, {A}, 'evt_1', 'x', now(), now(), '{{}}', 'pending', now())"
         ),
+        payout(S),
     ]
 }
 
@@ -193,6 +196,22 @@ fn violations() -> Vec<(&'static str, String)> {
             "dispute_split_append_only",
             format!("{}; {}; delete from dispute_split", dispute(P), dispute_part(1, 0)),
         ),
+        ("payout_pkey", payout(S)),
+        ("payout_psp_account_fkey", payout(OTHER).replace(A, OTHER)),
+        ("payout_status_known", set("payout", "status = 'lost'")),
+        ("payout_amount_positive", set("payout", "amount = 0")),
+        ("payout_currency_iso", set("payout", "currency = 'eur'")),
+        ("payout_destination_present", set("payout", "destination = ''")),
+        ("payout_statement_descriptor_length", set("payout", "statement_descriptor = repeat('x', 23)")),
+        ("payout_failed_says_why", set("payout", "status = 'returned'")),
+        ("operation_payout_fkey", pays_out(OTHER, OTHER)),
+        ("operation_of_one_subject", set("operation", "payment_id = null")),
+        ("operation_payout_pays_out", pays_out(OTHER, S).replace("'payout'", "'refund'").replace("null", "'re_1'")),
+        ("operation_payout_once", format!("{}; {}", pays_out(OTHER, S), pays_out(P, S))),
+        ("idempotency_key_of_one_subject", set("idempotency_key", &format!("payout_id = {S}"))),
+        ("idempotency_key_of_one_subject", set("idempotency_key", "payment_id = null")),
+        ("payment_event_payout_fkey", event(P, 2).replace("payment_id", "payout_id")),
+        ("payment_event_of_one_subject", set("payment_event", &format!("payout_id = {S}"))),
         ("operation_psp_reference_once", operation(OTHER, P, "succeeded", "null", "'pi_1'")),
         (
             "attempt_pkey",
@@ -231,6 +250,24 @@ fn violations() -> Vec<(&'static str, String)> {
         ),
         ("webhook_event_applied_whole", set("webhook_event", &format!("applied_to = {O}"))),
     ]
+}
+
+fn payout(id: &str) -> String {
+    format!(
+        "insert into payout (merchant_id, payout_id, psp_account_id, seller_id, status, amount, currency, destination,
+                             metadata, created_at, updated_at)
+         values ({M}, {id}, {A}, 's-1', 'processing', 100, 'EUR', 'ba_1', '{{}}', now(), now())"
+    )
+}
+
+fn pays_out(id: &str, payout: &str) -> String {
+    format!(
+        "insert into operation (merchant_id, operation_id, payout_id, kind, psp_account_id, amount, currency, status,
+                                fence, lease_until, due_at, first_sent_at, idempotency_key, psp_target, created_at,
+                                updated_at)
+         values ({M}, {id}, {payout}, 'payout', {A}, 100, 'EUR', 'unknown', 1, now(), now(), now(), 'k-2', null, now(),
+                 now())"
+    )
 }
 
 /// A capture or void of the payment.
@@ -326,6 +363,7 @@ async fn no_rule_of_payments_and_the_inbox_is_without_its_test(pool: PgPool) {
         "capture_draw",
         "dispute",
         "dispute_split",
+        "payout",
         "review_act",
         "attempt",
         "idempotency_key",

@@ -184,7 +184,8 @@ async fn a_success_is_booked_answered_and_told_in_one_commit(pool: PgPool) {
         .await
         .unwrap();
     assert_eq!(kinds, ["payment.created", "payment.captured"]);
-    let view = payment::get(&shop.pool, shop.merchant, recorded.payment_id).await.unwrap().unwrap();
+    let view =
+        payment::get(&shop.pool, shop.merchant, recorded.subject.payment().unwrap()).await.unwrap().unwrap();
     assert_eq!(serde_json::to_value(&view).unwrap(), body, "what is stored is what is");
 }
 
@@ -200,7 +201,7 @@ async fn a_key_is_answered_by_what_it_is_in(pool: PgPool) {
     );
     let waiting = shop.record(recording(operation, OWNER, unknown())).await;
     assert_eq!(waiting.answer, None);
-    let payment_id = waiting.payment_id;
+    let payment_id = waiting.subject.payment().unwrap();
     assert_eq!(shop.claim_all(&[shop.claim("k", "o-1", 1000)]).await, [Claimed::Accepted { payment_id }]);
     let ended = shop.record(recording(operation, OWNER, success(1000, "pi_1"))).await;
     let (status, body) = ended.answer.unwrap();

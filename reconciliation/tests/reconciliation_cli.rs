@@ -49,7 +49,7 @@ async fn a_clean_file_exits_zero_and_again_says_that_nothing_changed(pool: PgPoo
         first["currencies"],
         json!([{
             "currency": "EUR", "lines": 3, "matched": 1, "captures": 10_000, "refunds": 0, "chargebacks": 0,
-            "adjustments": 0, "fees": 500, "net": 9_500, "payouts": 5_000, "suspense": 0, "psp_balance": 4_500,
+            "adjustments": 0, "seller_payouts": 0, "fees": 500, "net": 9_500, "payouts": 5_000, "suspense": 0, "psp_balance": 4_500,
             "residual": 0
         }])
     );

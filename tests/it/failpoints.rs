@@ -10,7 +10,7 @@ use tests::kafka::Kafka;
 use tests::shop::ShopClient;
 use tokio::task::{JoinHandle, block_in_place};
 
-use crate::world::{PATIENCE, World, order, order_to_capture};
+use crate::world::{PATIENCE, World, order, order_to_capture, payout};
 
 /// Shorter than a step stalls; and a relay that is gone is not waited for much longer.
 const SHORT: [&str; 4] = ["--patience=400ms", "--psp-deadline=800ms", "--lease=1s", "--kafka-timeout=500ms"];
@@ -77,6 +77,9 @@ impl Trials {
 
     async fn run(mut self) {
         let mut trials = Vec::new();
+        if self.kind.name == "payout" {
+            self.world.fund("anna", 100_000).await;
+        }
         for &point in Failpoint::ALL {
             trials.push(self.prepare(point).await);
         }
@@ -106,7 +109,7 @@ impl Trials {
                 declined["payment_method"] = json!("pm_card_chargeDeclined");
                 Some(declined)
             }
-            "authorize" => None,
+            "authorize" | "payout" => None,
             "refund" => Some(order(&name, 1000)),
             _ => Some(order_to_capture(&name, 1000)),
         };
@@ -118,6 +121,7 @@ impl Trials {
         let (path, body) = match self.kind.name {
             "authorize" => ("/v1/payments".to_owned(), order(&name, 1000)),
             "capture" => (format!("/v1/payments/{payment}/capture"), json!({"amount": 900})),
+            "payout" => ("/v1/payouts".to_owned(), payout("anna", 300)),
             "void" => (format!("/v1/payments/{payment}/void"), json!({})),
             _ => (format!("/v1/payments/{payment}/refunds"), json!({"amount": 300})),
         };
@@ -148,7 +152,7 @@ impl Trials {
             block_in_place(|| self.world.stage.start_service()).unwrap();
         }
         let told = asking.await.unwrap();
-        assert!(matches!(told["status"].as_str(), Some("captured" | "succeeded")), "{plan}: {told}");
+        assert!(matches!(told["status"].as_str(), Some("captured" | "succeeded" | "paid")), "{plan}: {told}");
         self.settled().await;
         assert_eq!(self.world.done(self.kind.effect).await, before + asked, "{plan}");
         self.world.assert_sums_are_right().await;
@@ -205,7 +209,7 @@ impl Trials {
             .await;
         let mut latest: HashMap<String, i32> = HashMap::new();
         for event in self.kafka.arrived() {
-            let latest = latest.entry(event.payment_id.clone()).or_default();
+            let latest = latest.entry(event.subject_id.clone()).or_default();
             assert!(event.version <= *latest + 1, "{event:?} comes after {latest}");
             *latest = event.version.max(*latest);
         }
@@ -269,4 +273,9 @@ fn a_void_survives_whatever_step_goes_wrong() {
 #[test]
 fn a_refund_survives_whatever_step_goes_wrong() {
     survives("refund", "refunds.create", "refund");
+}
+
+#[test]
+fn a_payout_survives_whatever_step_goes_wrong() {
+    survives("payout", "payouts.create", "payout");
 }

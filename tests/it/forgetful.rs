@@ -4,7 +4,7 @@ use payment_service::failpoint::Failpoint;
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
-use crate::world::{World, order, order_to_capture};
+use crate::world::{World, order, order_to_capture, payout};
 
 /// So short that what a crash leaves is looked into at once.
 const SHORT: [&str; 3] = ["--patience=400ms", "--psp-deadline=800ms", "--lease=1s"];
@@ -22,11 +22,12 @@ const POINTS: [Option<Failpoint>; 8] = [
 ];
 
 /// A kind of operation, what the PSP calls the request for it, and what it calls what it did then.
-const KINDS: [(&str, &str, &str); 4] = [
+const KINDS: [(&str, &str, &str); 5] = [
     ("authorize", "payment_intents.create", "charge"),
     ("capture", "payment_intents.capture", "capture"),
     ("void", "payment_intents.cancel", "cancel"),
     ("refund", "refunds.create", "refund"),
+    ("payout", "payouts.create", "payout"),
 ];
 
 struct Trial {
@@ -40,6 +41,9 @@ async fn prepare(world: &World, kind: &str, point: &str) -> Trial {
     let first = match kind {
         "authorize" => {
             return Trial { body: order(&what, 1000), path: "/v1/payments".to_owned(), what };
+        }
+        "payout" => {
+            return Trial { body: payout("anna", 300), path: "/v1/payouts".to_owned(), what };
         }
         "refund" => order(&what, 1000),
         _ => order_to_capture(&what, 1000),
@@ -63,6 +67,7 @@ async fn asked(world: &World, call: &str) -> u64 {
 
 async fn nothing_is_asked_for_twice(idempotency: &str) {
     let mut world = World::with_idempotency(idempotency, &SHORT);
+    world.fund("anna", 10_000).await;
     // it forgets keys at once, and its search finds nothing new
     let forgetful = json!({"idempotency_ttl_seconds": 0, "search_lag_ms": 3_600_000});
     world.stage.control.configure(&forgetful).await.unwrap();

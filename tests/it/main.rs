@@ -20,6 +20,7 @@ mod hosted_page;
 mod lifecycle;
 mod makefile;
 mod others;
+mod payouts;
 mod psp_answers;
 mod races;
 mod replicas;

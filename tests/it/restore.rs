@@ -8,13 +8,13 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tests::shop::Told;
 use tokio::task::block_in_place;
 
-use crate::world::{World, order, order_to_capture};
+use crate::world::{World, order, order_to_capture, payout};
 
 /// A request, by the order that it is about.
 struct Request {
     key: &'static str,
     order: &'static str,
-    /// What is done to the order's payment; a payment where there is nothing.
+    /// What is done to the order's payment, or a payout; a payment where there is nothing.
     action: &'static str,
     body: Value,
 }
@@ -40,6 +40,7 @@ fn lost() -> Vec<Request> {
         request("capture-later", "later", "capture", json!({"amount": 500})),
         request("refund-later", "later", "refunds", json!({"amount": 200})),
         request("refund-new", "new", "refunds", json!({})),
+        request("payout", "", "payouts", payout("anna", 400)),
     ]
 }
 
@@ -52,6 +53,9 @@ struct Client<'a> {
 impl Client<'_> {
     async fn ask(&mut self, request: &Request) -> Told {
         let Request { key, order, action, body } = request;
+        if *action == "payouts" {
+            return self.world.stage.client.post("/v1/payouts", key, body).await.unwrap();
+        }
         if !action.is_empty() {
             let payment = &self.payments[order];
             return self.world.stage.client.follow(payment, action, key, body).await.unwrap();
@@ -76,6 +80,7 @@ async fn run(world: &World, statements: impl Fn(&str) -> Vec<String>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_restore_has_lost_is_asked_for_again_and_done_once() {
     let mut world = World::new(&[]);
+    world.fund("anna", 1000).await;
     let mut payments = HashMap::new();
     for (name, body) in [
         ("paid", order("paid", 1000)),
@@ -109,7 +114,7 @@ async fn what_a_restore_has_lost_is_asked_for_again_and_done_once() {
     .await;
     block_in_place(|| world.stage.start_service()).unwrap();
     let known = world.count("select count(*) from operation").await;
-    assert_eq!(known, 3, "what came later is lost");
+    assert_eq!(known, 4, "what came later is lost");
 
     let mut client = Client { world: &world, payments };
     for (request, first) in lost().iter().zip(first) {

@@ -120,23 +120,48 @@ impl World {
             .collect()
     }
 
+    /// The PSP's names of the payouts that calls asked for, likewise.
+    pub async fn payouts(&self) -> Vec<String> {
+        let effects = self.stage.control.effects().await.expect("the PSP's log");
+        effects
+            .into_iter()
+            .filter(|effect| effect.kind == "payout" && effect.metadata.contains_key("payonce_operation"))
+            .filter_map(|effect| effect.payout)
+            .collect()
+    }
+
     /// Pays out what is at the PSP and takes in its settlement files; answers what `reconcile` told.
     pub async fn settle(&self) -> String {
-        let (_folder, files) = self.settlement_files().await;
+        self.settle_but(0).await
+    }
+
+    /// The same, and the PSP keeps so many minor units of each currency.
+    async fn settle_but(&self, kept: i64) -> String {
+        let (_folder, files) = self.settlement_files(kept).await;
         block_in_place(|| self.stage.reconcile(&files)).unwrap_or_else(|error| panic!("{}", error.chain()))
+    }
+
+    /// Sells something, so that a seller has so much available, and the PSP has it too.
+    pub async fn fund(&self, seller: &str, amount: i64) {
+        let name = format!("funds-{seller}-{amount}");
+        let mut order = order(&name, 2 * amount);
+        order["splits"] = json!([{"seller": seller, "amount": 2 * amount, "platform_fee": amount}]);
+        let told = self.stage.client.pay(&name, &order).await.expect("an answer");
+        assert_eq!(told.status, 201, "{}", told.body);
+        self.settle_but(i64::MAX).await;
     }
 
     /// The same where the PSP says otherwise than we.
     pub async fn settle_with_breaks(&self) -> String {
-        let (_folder, files) = self.settlement_files().await;
+        let (_folder, files) = self.settlement_files(0).await;
         block_in_place(|| self.stage.reconcile_with_breaks(&files))
             .unwrap_or_else(|error| panic!("{}", error.chain()))
     }
 
-    async fn settlement_files(&self) -> (TempDir, Vec<std::path::PathBuf>) {
+    async fn settlement_files(&self, kept: i64) -> (TempDir, Vec<std::path::PathBuf>) {
         let folder = tempfile::tempdir().expect("a folder");
         let mut files = Vec::new();
-        for (id, csv) in self.stage.control.pay_out().await.expect("payouts") {
+        for (id, csv) in self.stage.control.pay_out_but(kept).await.expect("payouts") {
             let file = folder.path().join(format!("{id}.csv"));
             std::fs::write(&file, csv).expect("a file");
             files.push(file);
@@ -238,6 +263,11 @@ pub fn order_to_capture(id: &str, amount: i64) -> Value {
     let mut order = order(id, amount);
     order["capture"] = json!("manual");
     order
+}
+
+/// A request to pay a seller out.
+pub fn payout(seller: &str, amount: i64) -> Value {
+    json!({"seller": seller, "amount": amount, "currency": "EUR", "destination": "ba_1"})
 }
 
 /// A fault of the PSP's at each of the next so many charges.

@@ -21,12 +21,13 @@ const PARTITIONS: i32 = 3;
 /// How long the reader waits for the next event before it looks whether it is to end.
 const POLL: Duration = Duration::from_millis(100);
 
-/// An event of a payment, as a consumer sees it.
+/// An event of a payment or payout, as a consumer sees it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 pub struct Arrived {
-    /// The payment it is about.
-    pub payment_id: String,
-    /// Its number among the payment's events.
+    /// The payment or payout that it is about.
+    #[serde(rename = "payment_id", alias = "payout_id")]
+    pub subject_id: String,
+    /// Its number among that one's events.
     pub version: i32,
     /// What consumers know it by.
     pub event_id: String,
@@ -63,7 +64,7 @@ impl Kafka {
         self.cluster.bootstrap_servers()
     }
 
-    /// What has come so far, each payment's events in the order in which they came.
+    /// What has come so far, each one's events in the order in which they came.
     pub fn arrived(&self) -> Vec<Arrived> {
         self.arrived.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -179,7 +179,15 @@ impl Control {
     /// # Errors
     /// As of [`Self::call`].
     pub async fn pay_out(&self) -> Result<Vec<(String, String)>, Error> {
-        let payouts = self.post("payouts", &json!({})).await?;
+        self.pay_out_but(0).await
+    }
+
+    /// The same of all but so many minor units of each currency, which it keeps.
+    ///
+    /// # Errors
+    /// As of [`Self::call`].
+    pub async fn pay_out_but(&self, kept: i64) -> Result<Vec<(String, String)>, Error> {
+        let payouts = self.post("payouts", &json!({"keep": kept})).await?;
         let mut reports = Vec::new();
         for payout in payouts["data"].as_array().into_iter().flatten() {
             let id = payout["id"].as_str().unwrap_or_default().to_owned();
@@ -209,6 +217,9 @@ pub struct Effect {
     /// The PSP's name of the dispute.
     #[serde(default)]
     pub dispute: Option<String>,
+    /// The PSP's name of the payout.
+    #[serde(default)]
+    pub payout: Option<String>,
     /// What the caller noted on it.
     pub metadata: BTreeMap<String, String>,
     /// What the caller noted on the refund.

@@ -27,6 +27,7 @@ pub enum Check {
     CapturePosted,
     RefundPosted,
     DisputePosted,
+    PayoutPosted,
     PostedOnce,
     SettlementMoved,
     WebhookAgrees,
@@ -69,7 +70,7 @@ enum Scope {
 
 impl Check {
     /// All of them.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 48] = [
         Self::OneLivePayment,
         Self::ChargedOnce,
         Self::AskedOnce,
@@ -92,6 +93,7 @@ impl Check {
         Self::CapturePosted,
         Self::RefundPosted,
         Self::DisputePosted,
+        Self::PayoutPosted,
         Self::PostedOnce,
         Self::SettlementMoved,
         Self::WebhookAgrees,
@@ -155,6 +157,7 @@ impl Check {
             Self::CapturePosted
             | Self::RefundPosted
             | Self::DisputePosted
+            | Self::PayoutPosted
             | Self::PostedOnce
             | Self::SettlementMoved => "I8",
             Self::WebhookAgrees | Self::WebhookOnce => "I9",
@@ -175,9 +178,8 @@ impl Check {
     pub const fn unit(self) -> &'static str {
         match self {
             Self::OneLivePayment | Self::ChargedOnce => "orders",
-            Self::AskedOnce | Self::Bounds | Self::Splits | Self::Sums | Self::Versions | Self::Path => {
-                "payments"
-            }
+            Self::AskedOnce | Self::Bounds | Self::Splits | Self::Sums => "payments",
+            Self::Versions | Self::Path => "payments and payouts",
             Self::PspObjectOnce => "PSP objects",
             Self::SandboxChargedOnce | Self::OperationAgrees | Self::Fences | Self::OwnersWord => {
                 "operations"
@@ -193,6 +195,7 @@ impl Check {
             Self::CapturePosted => "captures",
             Self::RefundPosted => "refunds",
             Self::DisputePosted => "disputes",
+            Self::PayoutPosted => "payouts",
             Self::PostedOnce => "postings",
             Self::SettlementMoved | Self::Bookings => "settlement bookings",
             Self::WebhookAgrees => "applied webhooks",
@@ -225,10 +228,10 @@ impl Check {
             }
             Self::PspObjectOnce => "A PSP's object belongs to one operation of a kind.",
             Self::SandboxChargedOnce => {
-                "The PSP charged or refunded each operation at most once, by its own log."
+                "The PSP charged, refunded or paid out each operation at most once, by its own log."
             }
             Self::AnswerStored => "An operation that has ended has its final answer stored.",
-            Self::AnswerTrue => "A stored answer tells what its payment is or was.",
+            Self::AnswerTrue => "A stored answer tells what its payment or payout is or was.",
             Self::ZeroSum => "A ledger transaction sums to zero in each currency.",
             Self::Legs => "A ledger transaction has two entries or more, and an entry has its transaction.",
             Self::EntryCurrency => "An entry's account exists and has its currency.",
@@ -238,14 +241,21 @@ impl Check {
             Self::Bounds => "0 <= refunded and reserved <= captured <= authorized <= amount.",
             Self::Splits => "A payment's splits sum to it: amounts, captured, refunded and reserved.",
             Self::Sums => "A payment counts what its operations did, and these what falls on its splits.",
-            Self::Versions => "A payment's events are numbered 1 to its version, without a gap.",
-            Self::Path => "A payment's events are a path of its state machine, from created to its status.",
-            Self::OperationAgrees => "An operation and its payment tell the same story.",
+            Self::Versions => {
+                "The events of a payment or payout are numbered 1 to its version, without a gap."
+            }
+            Self::Path => {
+                "The events of a payment or payout are a path of its state machine, from created to its status."
+            }
+            Self::OperationAgrees => "An operation and its payment or payout tell the same story.",
             Self::CapturePosted => {
                 "A capture that succeeded is in the ledger exactly as it falls on the splits, and no other is."
             }
             Self::DisputePosted => {
                 "What a dispute took, lost and got back is booked, to the cent, and counted on its payment."
+            }
+            Self::PayoutPosted => {
+                "A payout holds what it takes, and each of its steps is booked once, to the cent, and no other is."
             }
             Self::RefundPosted => "A refund holds what it takes, and its end posts exactly what it came to.",
             Self::PostedOnce => "A source has at most one posting of a kind.",
@@ -254,7 +264,9 @@ impl Check {
             }
             Self::WebhookAgrees => "An applied webhook says how its operation ended, or has a break.",
             Self::WebhookOnce => "An operation was ended by at most one webhook.",
-            Self::PublishedInOrder => "A payment's events are published in their order, without a gap.",
+            Self::PublishedInOrder => {
+                "The events of a payment or payout are published in their order, without a gap."
+            }
             Self::EventIdOnce => "An event's id is its own.",
             Self::OutboxAge => "Where events are published, none waits longer than the limit.",
             Self::AcknowledgedSurvives => "An acknowledged reply survives any crash.",
@@ -266,11 +278,11 @@ impl Check {
             Self::OpenSettlement => "No settlement file or line is left open beyond the limit.",
             Self::Files => "A file that was read has all its lines: stored once, or counted as duplicates.",
             Self::Lines => {
-                "A settled line has one match or one break, or waits; a fee or payout has neither."
+                "A settled line has one match or one break, or waits; a fee or the PSP's own payout has neither."
             }
             Self::Bookings => "A booking is the sum of its lines, and so is its ledger transaction.",
             Self::Clearing => {
-                "Receivables are captures less what settled; suspense is what nothing explains."
+                "Receivables are captures less what settled; clearing is on its way; suspense is what nothing explains."
             }
             Self::Tenants => "A row and what it refers to belong to one merchant.",
             Self::KnownMerchants => "A row belongs to a merchant that exists.",

@@ -61,6 +61,8 @@ struct Effect {
     kind: Kind,
     #[serde(default)]
     payment_intent: Option<String>,
+    #[serde(default)]
+    payout: Option<String>,
     amount: i64,
     currency: String,
     #[serde(default)]
@@ -81,6 +83,7 @@ enum Kind {
     DisputeReversal,
     Cancel,
     Payout,
+    PayoutFailure,
     #[serde(other)]
     Unknown,
 }
@@ -91,6 +94,8 @@ struct Moved {
     charges: u32,
     /// How often it was given back.
     refunds: u32,
+    /// How often it was sent to a seller.
+    payouts: u32,
     /// What was taken less what was given back; the last in another currency than the first makes it none.
     net: Option<Money>,
     /// Where the log first tells of it.
@@ -153,10 +158,14 @@ impl Log {
         }
         self.last_seq = effect.seq;
         let sign = match effect.kind {
-            Kind::Charge | Kind::Capture | Kind::RefundFailure | Kind::DisputeReversal => 1,
-            Kind::Refund | Kind::Dispute => -1,
+            Kind::Charge
+            | Kind::Capture
+            | Kind::RefundFailure
+            | Kind::DisputeReversal
+            | Kind::PayoutFailure => 1,
+            Kind::Refund | Kind::Dispute | Kind::Payout => -1,
             Kind::Authorization => 0,
-            Kind::Cancel | Kind::Payout => return Ok(()),
+            Kind::Cancel => return Ok(()),
             Kind::Unknown => return Err(SandboxError::Kind(effect.seq)),
         };
         let amount = Psp::Stripe
@@ -168,19 +177,25 @@ impl Log {
         };
         let operation = named.and_then(|metadata| metadata.get("payonce_operation")?.parse().ok());
         let Some(operation) = operation else {
-            let reference = effect.payment_intent.unwrap_or_default();
+            // the PSP's own to our bank
+            if matches!(effect.kind, Kind::Payout | Kind::PayoutFailure) && effect.metadata.is_empty() {
+                return Ok(());
+            }
+            let reference = effect.payment_intent.or(effect.payout).unwrap_or_default();
             self.strays.push(Stray { seq: effect.seq, reference, amount });
             return Ok(());
         };
         let moved = self.operations.entry(operation).or_insert(Moved {
             charges: 0,
             refunds: 0,
+            payouts: 0,
             net: Some(Money::new(0, amount.currency)),
             first_seq: effect.seq,
             ours: false,
         });
         moved.charges += u32::from(matches!(effect.kind, Kind::Charge | Kind::Authorization));
         moved.refunds += u32::from(matches!(effect.kind, Kind::Refund));
+        moved.payouts += u32::from(matches!(effect.kind, Kind::Payout));
         moved.net = moved.net.and_then(|net| net.checked_add(amount).ok());
         Ok(())
     }
@@ -252,11 +267,9 @@ async fn compared(
     unexplained.figures.push(("of_no_operation_of_ours".to_owned(), of_nobody));
     let mut charges = Found::default();
     for (operation, moved) in &log.operations {
-        let Moved { charges: charged, refunds: refunded, .. } = *moved;
-        if charged > 0 || refunded > 0 {
-            charges.judge(charged <= 1 && refunded <= 1, || {
-                format!("operation {operation}: {} times", charged.max(refunded))
-            });
+        let times = moved.charges.max(moved.refunds).max(moved.payouts);
+        if times > 0 {
+            charges.judge(times == 1, || format!("operation {operation}: {times} times"));
         }
     }
     Ok((per_merchant, unexplained, charges))
@@ -354,7 +367,9 @@ async fn compare_one(
              from ledger_account a
              join ledger_entry e on e.merchant_id = $1 and e.account_id = a.account_id
              join ledger_transaction t on t.merchant_id = $1 and t.transaction_id = e.transaction_id
-             where a.merchant_id = $1 and a.code like 'psp\_receivable/%' and t.source_type = 'operation'
+             where a.merchant_id = $1 and t.source_type = 'operation'
+               -- what is sent to a seller has left the PSP before it is there
+               and (a.code like 'psp\_receivable/%' or a.code = 'payout_clearing')
              group by t.source_id
          ), disputed as (
              -- what banks took of a payment and gave back, without the PSP's fee
@@ -371,10 +386,10 @@ async fn compare_one(
              select distinct operation_id from recon_break
              where merchant_id = $1 and state = 'open' and operation_id is not null
          ), named as (
-             -- the PSP was told of a payment's authorisation, and of each refund
-             select o.*, case o.kind when 'refund' then o.operation_id else a.operation_id end as named_id
+             -- the PSP was told of a payment's authorisation, and of each refund and payout
+             select o.*, case when o.kind in ('refund', 'payout') then o.operation_id else a.operation_id end as named_id
              from operation o
-             join operation a on a.merchant_id = $1 and a.payment_id = o.payment_id and a.kind = 'authorize'
+             left join operation a on a.merchant_id = $1 and a.payment_id = o.payment_id and a.kind = 'authorize'
              where o.merchant_id = $1
          )
          select o.named_id as "operation_id!: OperationId", o.currency,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use money::{MerchantId, OperationId};
+use money::{MerchantId, OperationId, PayoutId};
 
 use super::CliError;
 use super::output::{OutputArgs, table};
@@ -156,6 +156,11 @@ impl One {
     }
 }
 
+/// What is named where there is no order.
+fn about(payout: Option<PayoutId>) -> String {
+    payout.map(|payout| format!("payout {payout}")).unwrap_or_default()
+}
+
 fn listed(pending: &[Pending]) -> String {
     let row = |pending: &Pending| {
         [
@@ -164,7 +169,7 @@ fn listed(pending: &[Pending]) -> String {
             pending.amount.to_string(),
             pending.currency.to_string(),
             pending.since.date().to_string(),
-            pending.order_id.clone(),
+            pending.order_id.clone().unwrap_or_else(|| about(pending.payout_id)),
             pending.because.clone().unwrap_or_default(),
         ]
     };
@@ -180,12 +185,12 @@ fn shown(review: &Review) -> String {
         review::State::Closed => "closed",
     };
     let mut text = format!(
-        "{} {} of {} {}, order {}: {state}\n",
+        "{} {} of {} {}, {}: {state}\n",
         operation.kind.as_str(),
         operation.operation_id,
         operation.amount,
         operation.currency,
-        review.order_id,
+        review.order_id.as_ref().map_or_else(|| about(operation.payout_id), |order| format!("order {order}")),
     );
     if let Some(because) = &review.because {
         text.push_str(&format!("because: {because}\n"));

@@ -17,7 +17,7 @@ pub(super) async fn payment_of(
     reference: &str,
 ) -> Result<Option<PaymentId>, sqlx::Error> {
     sqlx::query_scalar!(
-        r#"select payment_id as "payment_id: PaymentId" from operation
+        r#"select payment_id as "payment_id!: PaymentId" from operation
          where merchant_id = $1 and psp_account_id = $2 and psp_reference = $3 and kind = 'authorize'"#,
         merchant.as_uuid(),
         account.as_uuid(),

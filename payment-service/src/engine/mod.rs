@@ -13,7 +13,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use money::{MerchantId, OperationId, PaymentId};
+use money::{MerchantId, OperationId, PaymentId, PayoutId};
 use sqlx::PgPool;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
@@ -23,11 +23,12 @@ use crate::failpoint::Failpoint;
 use crate::idempotency::{Fingerprint, IdempotencyKey};
 use crate::merchant::{Directory, PspAccount};
 use crate::operation::{self, Begun, By, Claim, Claimed, Finding, Follow, Followed, Recorded, Recording};
+use crate::payout::{self, NewPayout};
 use crate::psp::{Account, Aim, AmountRefused, Connectors, Errand, Expected, Outcome, Why};
 pub use batcher::Sizes;
 use batcher::{Batcher, Refused};
 pub use resolve::{AskError, Outcome as ResolveOutcome};
-use work::{ClaimWork, FollowWork, RecordWork};
+use work::{ClaimWork, FollowWork, PayoutWork, RecordWork};
 
 /// Times and bounds of the engine.
 #[derive(Debug, Clone)]
@@ -102,6 +103,8 @@ pub enum Subject {
     Payment(PaymentId),
     /// A capture, void or refund.
     Operation(OperationId),
+    /// A payout.
+    Payout(PayoutId),
 }
 
 /// Why a request was not claimed (nothing was sent for it), or a finding not recorded.
@@ -175,6 +178,7 @@ struct Inner {
     settings: Settings,
     claims: Batcher<ClaimWork>,
     follows: Batcher<FollowWork>,
+    payouts: Batcher<PayoutWork>,
     records: Batcher<RecordWork>,
     in_flight: Arc<Semaphore>,
     tasks: TaskTracker,
@@ -186,6 +190,7 @@ impl Engine {
         Self(Arc::new(Inner {
             claims: Batcher::start(ClaimWork { pool: pool.clone() }, settings.claims),
             follows: Batcher::start(FollowWork { pool: pool.clone() }, settings.claims),
+            payouts: Batcher::start(PayoutWork { pool: pool.clone() }, settings.claims),
             records: Batcher::start(RecordWork { pool: pool.clone() }, settings.records),
             in_flight: Arc::new(Semaphore::new(settings.in_flight)),
             tasks: TaskTracker::new(),
@@ -224,6 +229,17 @@ impl Engine {
         .await
     }
 
+    /// Takes a request for a payout from claim to answer, likewise.
+    ///
+    /// # Errors
+    /// When nothing was claimed, so far as is known.
+    pub async fn pay_out(&self, account: Arc<PspAccount>, new: NewPayout) -> Result<Answer, PayError> {
+        self.detach(|engine, reply, permit| async move {
+            engine.send_to_seller(&account, new, reply, permit).await;
+        })
+        .await
+    }
+
     /// Runs `work` in a task of its own and waits for its reply.
     async fn detach<F: Future<Output = ()> + Send + 'static>(
         &self,
@@ -247,6 +263,20 @@ impl Engine {
     ) -> Result<Option<Answer>, PayError> {
         let earlier = operation::earlier(&self.0.pool, merchant, key, fingerprint).await;
         Ok(earlier.map_err(|error| PayError::Failed(Arc::new(error)))?.map(answer_to))
+    }
+
+    /// The same of a request for a payout.
+    ///
+    /// # Errors
+    /// When Postgres fails.
+    pub async fn earlier_payout(
+        &self,
+        merchant: MerchantId,
+        key: &IdempotencyKey,
+        fingerprint: &Fingerprint,
+    ) -> Result<Option<Answer>, PayError> {
+        let earlier = payout::earlier(&self.0.pool, merchant, key, fingerprint).await;
+        Ok(earlier.map_err(|error| PayError::Failed(Arc::new(error)))?.map(answer_to_payout))
     }
 
     /// No new work is taken; waits until what is under way has ended, at most `grace`. Answers whether it has.
@@ -281,7 +311,7 @@ impl Engine {
         let errand = Errand {
             expected: Expected { operation_id, amount: payment.amount, aim },
             order_id: payment.order_id.clone(),
-            method: payment.method.clone(),
+            method: Some(payment.method.clone()),
         };
         let sending = Sending { merchant, errand: &errand, fence, key: &request.claim.key };
         let subject = Subject::Payment(payment.payment_id);
@@ -321,6 +351,28 @@ impl Engine {
                 drop(reply.send(Ok(Answer::Accepted { subject, replayed: false })));
             }
         }
+        drop(permit);
+    }
+
+    async fn send_to_seller(
+        self,
+        account: &PspAccount,
+        new: NewPayout,
+        reply: Reply,
+        permit: OwnedSemaphorePermit,
+    ) {
+        let times = self.times();
+        let (merchant, key, subject) = (account.merchant_id, new.key.clone(), Subject::Payout(new.payout_id));
+        if let Err(error) = Failpoint::Claim.pass_for("payout").await {
+            return drop(reply.send(Err(PayError::Failed(Arc::new(error.into())))));
+        }
+        let Begun { errand, fence, .. } = match self.0.payouts.submit(merchant, new).await {
+            Ok(payout::Claimed::Fresh(begun)) => *begun,
+            Ok(claimed) => return drop(reply.send(Ok(answer_to_payout(claimed)))),
+            Err(refused) => return drop(reply.send(Err(refused.into()))),
+        };
+        let sending = Sending { merchant, errand: &errand, fence, key: &key };
+        self.carry_out(&account.account, sending, times, subject, reply).await;
         drop(permit);
     }
 
@@ -452,5 +504,17 @@ fn answer_to_follow(followed: Followed) -> Answer {
         Followed::NoPayment => Answer::NoPayment,
         Followed::AmountRefused(why) => Answer::AmountRefused(why),
         Followed::InFlight | Followed::Fresh(_) => Answer::InFlight,
+    }
+}
+
+fn answer_to_payout(claimed: payout::Claimed) -> Answer {
+    match claimed {
+        payout::Claimed::Answered { status, body, replayed } => Answer::Final { status, body, replayed },
+        payout::Claimed::Accepted { payout_id } => {
+            Answer::Accepted { subject: Subject::Payout(payout_id), replayed: true }
+        }
+        payout::Claimed::OtherRequest { field } => Answer::OtherRequest(field),
+        payout::Claimed::AmountRefused(why) => Answer::AmountRefused(why),
+        payout::Claimed::InFlight | payout::Claimed::Fresh(_) => Answer::InFlight,
     }
 }

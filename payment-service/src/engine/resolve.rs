@@ -10,7 +10,6 @@ use super::{Engine, Settings};
 use crate::failpoint::Failpoint;
 use crate::merchant::{Directory, MerchantError};
 use crate::operation::{self, By, Effect, Finding, OperationStatus, Recording, Taken};
-use crate::payment::PaymentStatus;
 use crate::psp::{Account, Aim, Exchange, Idempotency, Inquiry, Outcome as PspOutcome, Why};
 
 /// What a look at a merchant's due operations came to.
@@ -51,14 +50,14 @@ pub(super) enum Step {
     Cancel,
     /// Wait for a webhook or a settlement line.
     Wait,
-    /// It is long done: see whether the PSP still holds the money.
-    CheckHold,
-    /// It is long done, and holds nothing any more.
+    /// It is done: see whether the PSP still holds the money, or whether its bank has it.
+    LookAgain,
+    /// It is long done, and nothing more is to come of it.
     Forget,
 }
 
-/// How often the PSP is asked about money that it should have let go by now.
-const HOLD_POLL: Duration = Duration::from_secs(3600);
+/// How often the PSP is asked about money that it should have let go, or a bank should have by now.
+const PENDING_POLL: Duration = Duration::from_secs(3600);
 
 pub(super) fn next_step(
     taken: &Taken,
@@ -68,9 +67,7 @@ pub(super) fn next_step(
 ) -> Step {
     let age = taken.now - taken.first_sent_at;
     if taken.status == OperationStatus::Succeeded {
-        use PaymentStatus::{Authorized, PartiallyCaptured};
-        let holds = matches!(taken.payment_status, Authorized | PartiallyCaptured);
-        return if holds { Step::CheckHold } else { Step::Forget };
+        return if taken.is_pending { Step::LookAgain } else { Step::Forget };
     }
     if is_overdue(taken, settings.action_window) {
         return Step::Cancel;
@@ -86,7 +83,7 @@ pub(super) fn next_step(
         (_, Idempotency::Native | Idempotency::Lookup) => Step::Inquire,
         // it is seen by what it was to be done to
         (Aim::Capture { .. }, Idempotency::None) => Step::Inquire,
-        (Aim::Authorize { .. } | Aim::Refund { .. }, Idempotency::None) => Step::Wait,
+        (Aim::Authorize { .. } | Aim::Refund { .. } | Aim::Payout { .. }, Idempotency::None) => Step::Wait,
     }
 }
 
@@ -185,7 +182,7 @@ impl Engine {
                 return false;
             }
             Step::Wait => (PspOutcome::Unknown { reference: None, why: Why::NoAnswer }, Vec::new()),
-            Step::Resend | Step::Inquire | Step::Cancel | Step::CheckHold => {
+            Step::Resend | Step::Inquire | Step::Cancel | Step::LookAgain => {
                 let exchange = self.ask(account, taken, step, until).await;
                 (exchange.outcome, exchange.attempts)
             }
@@ -193,7 +190,7 @@ impl Engine {
         if Failpoint::Asked.pass_for(kind).await.is_err() {
             return false;
         }
-        let is_released = matches!(outcome, PspOutcome::Declined { .. });
+        let is_over = matches!(outcome, PspOutcome::Declined { .. });
         let finding = |outcome| finding_of(outcome, taken, &self.0.settings);
         let recording = Recording {
             operation_id,
@@ -204,15 +201,16 @@ impl Engine {
         };
         let recorded = self.record_surely(merchant, recording, until, finding).await;
         let effect = recorded.map(|recorded| recorded.effect);
-        if step == Step::CheckHold && !is_released {
-            self.look_again(merchant, taken, Some(HOLD_POLL)).await;
+        if step == Step::LookAgain && !is_over && effect != Some(Effect::Arrived) {
+            self.look_again(merchant, taken, Some(PENDING_POLL)).await;
         }
         if effect == Some(Effect::Now(OperationStatus::NeedsReview)) {
-            tracing::error!(%operation_id, payment_id = %taken.payment_id, "needs a person: nobody can tell what became of it");
+            let subject_id = taken.subject.as_uuid();
+            tracing::error!(%operation_id, %subject_id, "needs a person: nobody can tell what became of it");
         } else {
             tracing::info!(%operation_id, ?step, ?effect, "looked into an operation");
         }
-        matches!(effect, Some(Effect::Now(status)) if !status.is_open())
+        effect == Some(Effect::Arrived) || matches!(effect, Some(Effect::Now(status)) if !status.is_open())
     }
 
     async fn look_again(&self, merchant: MerchantId, taken: &Taken, after: Option<Duration>) {
@@ -283,11 +281,11 @@ mod tests {
                     aim: Aim::Authorize { capture: CaptureMethod::Automatic },
                 },
                 order_id: "o-1".parse().unwrap(),
-                method: Method::of(Some("pm_1".to_owned()), None).unwrap(),
+                method: Method::of(Some("pm_1".to_owned()), None),
             },
             fence: 2,
-            payment_id: PaymentId::new(),
-            payment_status: PaymentStatus::Processing,
+            subject: operation::Subject::Payment(PaymentId::new()),
+            is_pending: false,
             psp_account_id: PspAccountId::new(),
             psp_reference: reference.map(|text| PspReference::parse(text).unwrap()),
             status,
@@ -318,6 +316,32 @@ mod tests {
         check(Unknown, hours(0), Some("pi_1"), Idempotency::Native, Step::Inquire);
         check(Sending, hours(0), None, Idempotency::Lookup, Step::Inquire);
         check(Sending, hours(0), None, Idempotency::None, Step::Wait);
+    }
+
+    #[test]
+    fn a_payout_of_a_psp_that_remembers_nothing_waits_and_one_on_its_way_is_asked_about() {
+        let settings = Settings::default();
+        let aim = Aim::Payout {
+            to: PspReference::parse("ba_1").unwrap(),
+            statement_descriptor: None,
+            asked_at: SENT,
+        };
+        let payout = |status, reference, is_pending| {
+            let mut taken = taken(status, Duration::ZERO, reference);
+            taken.errand.expected.aim = aim.clone();
+            Taken { is_pending, ..taken }
+        };
+        use OperationStatus::{Succeeded, Unknown};
+        for (taken, idempotency, expected) in [
+            (payout(Unknown, None, false), Idempotency::Native, Step::Resend),
+            (payout(Unknown, None, false), Idempotency::Lookup, Step::Inquire),
+            (payout(Unknown, None, false), Idempotency::None, Step::Wait),
+            (payout(Unknown, Some("po_1"), false), Idempotency::None, Step::Inquire),
+            (payout(Succeeded, Some("po_1"), true), Idempotency::None, Step::LookAgain),
+            (payout(Succeeded, Some("po_1"), false), Idempotency::Native, Step::Forget),
+        ] {
+            assert_eq!(next_step(&taken, idempotency, WINDOW, &settings), expected, "{taken:?}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use sqlx::PgPool;
 
 use super::batcher::Work;
 use crate::operation::{self, Claim, Claimed, Follow, Followed, Recorded, Recording};
+use crate::payout::{self, NewPayout};
 
 /// How often a transaction is run that lost a deadlock or its connection. Both kinds may be run again whatever became
 /// of the first commit: a claim finds its own row, a recording finds the operation ended.
@@ -47,6 +48,34 @@ impl Work for FollowWork {
         let mut tries = 1;
         loop {
             match operation::follow(&self.pool, merchant, items).await {
+                Err(error) if error.is_transient() && tries < TRIES => tries += 1,
+                result => return result,
+            }
+        }
+    }
+
+    fn worth_splitting(error: &operation::Error) -> bool {
+        !error.is_transient() || error.is_of_a_row()
+    }
+}
+
+pub(super) struct PayoutWork {
+    pub pool: PgPool,
+}
+
+impl Work for PayoutWork {
+    type Item = NewPayout;
+    type Output = payout::Claimed;
+    type Error = operation::Error;
+
+    async fn run(
+        &self,
+        merchant: MerchantId,
+        items: &[NewPayout],
+    ) -> Result<Vec<payout::Claimed>, operation::Error> {
+        let mut tries = 1;
+        loop {
+            match payout::claim(&self.pool, merchant, items).await {
                 Err(error) if error.is_transient() && tries < TRIES => tries += 1,
                 result => return result,
             }

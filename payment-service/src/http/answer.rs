@@ -8,7 +8,7 @@ use super::AppState;
 use super::error::{Code, Problem};
 use super::payments::unknown_payment;
 use crate::engine::{Answer, PayError, Subject};
-use crate::{operation, payment};
+use crate::{operation, payment, payout};
 
 /// The answer of a mutation: stored, or what was begun as it is now, or why there is none.
 pub(super) async fn respond(
@@ -30,6 +30,10 @@ pub(super) async fn respond(
             let body = match subject {
                 Subject::Payment(payment) => {
                     let view = payment::get(&state.pool, merchant, payment).await?;
+                    axum::Json(view.ok_or_else(lost)?).into_response()
+                }
+                Subject::Payout(payout) => {
+                    let view = payout::get(&state.pool, merchant, payout).await?;
                     axum::Json(view.ok_or_else(lost)?).into_response()
                 }
                 Subject::Operation(operation) => {

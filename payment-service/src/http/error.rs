@@ -77,6 +77,8 @@ codes! {
     RefundExceedsCaptured, "refund_exceeds_captured", CONFLICT, "More is to be refunded than is left of what was captured";
     /// More is to be taken of a seller than its part of the payment.
     SplitExceedsSeller, "split_exceeds_seller", CONFLICT, "A split is more than the seller's part of the payment";
+    /// More is to be paid out than the seller has available.
+    PayoutExceedsAvailable, "payout_exceeds_available", CONFLICT, "More is to be paid out than is available";
     /// It is not for people to say what became of the operation.
     NotInReview, "not_in_review", CONFLICT, "The operation does not need review";
     /// The body is larger than this endpoint reads.

@@ -16,6 +16,7 @@ mod openapi;
 mod operations;
 mod page;
 mod payments;
+mod payouts;
 pub mod request_id;
 mod reviews;
 pub mod server;
@@ -85,6 +86,8 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(operations::get))
         .routes(routes!(disputes::list))
         .routes(routes!(disputes::get))
+        .routes(routes!(payouts::create, payouts::list))
+        .routes(routes!(payouts::get))
         .routes(routes!(reviews::list))
         .routes(routes!(reviews::get))
         .routes(routes!(reviews::ask))

@@ -243,7 +243,7 @@ fn check_amounts(
     Some(parts)
 }
 
-/// Reads an operation: an authorisation, capture, void or refund.
+/// Reads an operation: an authorisation, capture, void, refund or payout.
 #[utoipa::path(
     get, path = "/v1/operations/{operation_id}", operation_id = "get_operation", tag = "operations", security(("api_key" = ["payments"])),
     params(("operation_id" = OperationId, Path)),

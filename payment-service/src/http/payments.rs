@@ -88,7 +88,7 @@ pub struct CreatePayment {
     metadata: BTreeMap<String, String>,
 }
 
-fn metadata_schema() -> Object {
+pub(super) fn metadata_schema() -> Object {
     let value = ObjectBuilder::new().schema_type(Type::String).max_length(Some(LONGEST_METADATA_VALUE));
     ObjectBuilder::new()
         .schema_type(Type::Object)
@@ -331,7 +331,7 @@ fn check_splits(check: &mut Check, amount: i64, requested: Vec<CreateSplit>) -> 
     splits
 }
 
-fn check_metadata(check: &mut Check, metadata: &BTreeMap<String, String>) {
+pub(super) fn check_metadata(check: &mut Check, metadata: &BTreeMap<String, String>) {
     if metadata.len() > MOST_METADATA {
         check.refuse("metadata", format!("expected at most {MOST_METADATA} notes, found {}", metadata.len()));
     }

@@ -118,13 +118,13 @@ pub(super) async fn ask(
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CloseReview {
-    /// `succeeded`: the PSP did it (charged, captured, let go, gave back); `failed`: it did not, and will not.
+    /// `succeeded`: the PSP did it (charged, captured, let go, gave back, sent); `failed`: it did not, and will not.
     #[schema(value_type = Said)]
     outcome: String,
     /// Why you think so.
     #[schema(min_length = 1, max_length = 500, example = "shown as paid in the PSP's dashboard")]
     reason: String,
-    /// The PSP's name of what it made, such as `pi_...` or `re_...`: needed where it did something in an object that we were
+    /// The PSP's name of what it made, such as `pi_...`, `re_...` or `po_...`: needed where it did something in an object that we were
     /// not told of.
     #[serde(default)]
     #[schema(max_length = 255)]

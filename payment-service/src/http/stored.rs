@@ -6,6 +6,7 @@ use super::error::{Code, Problem};
 use super::request_id::RequestId;
 use crate::operation::OperationView;
 use crate::payment::PaymentView;
+use crate::payout::PayoutView;
 
 /// The answer of a payment that is decided, or waits for its buyer. That a card was declined is an outcome, not an
 /// error: the payment exists.
@@ -32,7 +33,12 @@ pub fn operation(operation: &OperationView) -> (u16, String) {
     (201, serde_json::to_string(operation).unwrap_or_default())
 }
 
-/// The answer to a request that its payment does not allow as it is.
+/// The answer of a payout that was sent, or has ended. That the PSP refused it is an outcome, not an error.
+pub fn payout(payout: &PayoutView) -> (u16, String) {
+    (201, serde_json::to_string(payout).unwrap_or_default())
+}
+
+/// The answer to a request that its payment, or the seller's wallet, does not allow as it is.
 pub fn refusal(problem: &Problem, request_id: Option<&RequestId>) -> (u16, String) {
     (problem.status().as_u16(), problem.render(request_id))
 }

@@ -8,9 +8,11 @@ mod repo;
 
 use std::fmt;
 
-use money::{MerchantId, PaymentId};
+use money::MerchantId;
 use sha2::{Digest, Sha256};
 use sqlx::{PgPool, PgTransaction};
+
+use crate::operation::Subject;
 
 /// The client's name for one request, unique for its merchant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -124,7 +126,7 @@ pub enum Begun {
     InFlight,
 }
 
-/// Takes a key for a request about a payment that is done in the caller's transaction.
+/// Takes a key for a request about a payment or payout that is done in the caller's transaction.
 ///
 /// # Errors
 /// When Postgres fails.
@@ -133,9 +135,9 @@ pub async fn begin_in_tx(
     merchant: MerchantId,
     key: &IdempotencyKey,
     fingerprint: &Fingerprint,
-    payment: PaymentId,
+    subject: Subject,
 ) -> Result<Begun, sqlx::Error> {
-    if repo::insert(tx, merchant, key.as_str(), fingerprint.as_bytes(), payment).await? {
+    if repo::insert(tx, merchant, key.as_str(), fingerprint.as_bytes(), subject).await? {
         return Ok(Begun::Fresh);
     }
     let Some(kept) = repo::read(tx, merchant, key.as_str()).await? else { return Ok(Begun::InFlight) };
@@ -162,6 +164,18 @@ pub async fn answer_in_tx(
     body: &str,
 ) -> Result<(), sqlx::Error> {
     repo::answer(tx, merchant, key.as_str(), status.cast_signed(), body).await
+}
+
+/// Gives a key back: the request could never have been taken.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn release_in_tx(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    key: &IdempotencyKey,
+) -> Result<(), sqlx::Error> {
+    repo::release(tx, merchant, key.as_str()).await
 }
 
 /// Notes that the caller was answered 202: a repeat of its request is then told the payment's state instead of 409.

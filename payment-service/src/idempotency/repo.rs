@@ -1,7 +1,9 @@
 use std::time::Duration;
 
-use money::{MerchantId, PaymentId};
+use money::{MerchantId, PaymentId, PayoutId};
 use sqlx::{PgPool, PgTransaction};
+
+use crate::operation::Subject;
 
 /// A key as it is kept.
 pub(super) struct Kept {
@@ -16,16 +18,17 @@ pub(super) async fn insert(
     merchant: MerchantId,
     key: &str,
     fingerprint: &[u8],
-    payment: PaymentId,
+    subject: Subject,
 ) -> Result<bool, sqlx::Error> {
     let inserted = sqlx::query!(
-        "insert into idempotency_key (merchant_id, idempotency_key, fingerprint, payment_id, created_at)
-         values ($1, $2, $3, $4, now())
+        "insert into idempotency_key (merchant_id, idempotency_key, fingerprint, payment_id, payout_id, created_at)
+         values ($1, $2, $3, $4, $5, now())
          on conflict (merchant_id, idempotency_key) do nothing",
         merchant.as_uuid(),
         key,
         fingerprint,
-        payment.as_uuid(),
+        subject.payment().map(PaymentId::as_uuid),
+        subject.payout().map(PayoutId::as_uuid),
     )
     .execute(&mut **tx)
     .await?;
@@ -62,6 +65,21 @@ pub(super) async fn answer(
         key,
         status,
         body,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn release(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    key: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "delete from idempotency_key where merchant_id = $1 and idempotency_key = $2",
+        merchant.as_uuid(),
+        key,
     )
     .execute(&mut **tx)
     .await?;

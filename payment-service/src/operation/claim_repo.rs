@@ -364,9 +364,11 @@ pub(super) async fn read_earlier(
     if let Some(field) = fingerprint.first_difference(&row.fingerprint) {
         return Ok(Some(Claimed::OtherRequest { field }));
     }
-    let own = own.filter(|own| own.payment_id == row.payment_id);
+    // a key of the same request is of a payment
+    let Some(payment_id) = row.payment_id else { return Ok(Some(Claimed::InFlight)) };
+    let own = own.filter(|own| own.payment_id == payment_id);
     Ok(Some(match (row.response_status, row.response_body) {
-        (Some(202), _) => Claimed::Accepted { payment_id: row.payment_id },
+        (Some(202), _) => Claimed::Accepted { payment_id },
         (Some(status), Some(body)) => Claimed::Replay { status: status.cast_unsigned(), body },
         // Our own claim, whose commit we were not told of. If somebody has taken it over since, it is theirs.
         _ => match (own, row.ordinal, row.fence) {

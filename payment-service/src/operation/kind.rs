@@ -12,11 +12,13 @@ pub enum OperationKind {
     Void,
     /// To give back what was taken, or a part of it.
     Refund,
+    /// To send a seller what is its.
+    Payout,
 }
 
 impl OperationKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Authorize, Self::Capture, Self::Void, Self::Refund];
+    pub const ALL: [Self; 5] = [Self::Authorize, Self::Capture, Self::Void, Self::Refund, Self::Payout];
 
     /// The word in the database and the API.
     pub const fn as_str(self) -> &'static str {
@@ -25,6 +27,7 @@ impl OperationKind {
             Self::Capture => "capture",
             Self::Void => "void",
             Self::Refund => "refund",
+            Self::Payout => "payout",
         }
     }
 
@@ -36,7 +39,7 @@ impl OperationKind {
     /// Whether it has an object of its own at the PSP; the others act on the payment's.
     pub const fn has_object(self) -> bool {
         match self {
-            Self::Authorize | Self::Refund => true,
+            Self::Authorize | Self::Refund | Self::Payout => true,
             Self::Capture | Self::Void => false,
         }
     }

@@ -18,15 +18,16 @@ mod view;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use money::{MerchantId, OperationId, OrderId, PaymentId, PspAccountId};
+use money::{MerchantId, OperationId, OrderId, PaymentId, PayoutId, PspAccountId};
 use sqlx::{PgExecutor, PgPool};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
-use crate::payment::PaymentStatus;
 use crate::psp::{Errand, Expected, PspReference};
 pub use claim::{Claim, Claimed, claim, claim_in_tx, earlier};
+pub(crate) use decide::{Change, Decision, Stand, change, event_of, next_look, old_news};
 #[cfg(test)]
-pub(crate) use decide::{Decision, Known, Share, SplitSums, decide};
+pub(crate) use decide::{Known, Share, SplitSums, decide};
 pub use follow::{Begun, Follow, Followed, Want, WantedPart, follow, follow_in_tx};
 pub use kind::OperationKind;
 pub use record::{By, Effect, Finding, Recorded, Recording, record, record_in_tx};
@@ -102,6 +103,46 @@ impl Error {
     }
 }
 
+/// What an operation is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// A payment: to charge it, or what follows.
+    Payment(PaymentId),
+    /// A payout: to send it.
+    Payout(PayoutId),
+}
+
+impl Subject {
+    /// The payment, if it is one.
+    pub const fn payment(self) -> Option<PaymentId> {
+        match self {
+            Self::Payment(payment) => Some(payment),
+            Self::Payout(_) => None,
+        }
+    }
+
+    /// The payout, if it is one.
+    pub const fn payout(self) -> Option<PayoutId> {
+        match self {
+            Self::Payment(_) => None,
+            Self::Payout(payout) => Some(payout),
+        }
+    }
+
+    /// Its id.
+    pub const fn as_uuid(self) -> Uuid {
+        match self {
+            Self::Payment(payment) => payment.as_uuid(),
+            Self::Payout(payout) => payout.as_uuid(),
+        }
+    }
+
+    /// The one of both columns that is set.
+    pub(crate) fn of(payment: Option<PaymentId>, payout: Option<PayoutId>) -> Option<Self> {
+        payment.map(Self::Payment).or(payout.map(Self::Payout))
+    }
+}
+
 /// An operation that a worker has taken over.
 #[derive(Debug, Clone)]
 pub struct Taken {
@@ -109,10 +150,10 @@ pub struct Taken {
     pub errand: Errand,
     /// The worker's fence.
     pub fence: i64,
-    /// The payment it is for.
-    pub payment_id: PaymentId,
-    /// Where that stands.
-    pub payment_status: PaymentStatus,
+    /// What it is for.
+    pub subject: Subject,
+    /// Of one that has succeeded: whether it is not over. The PSP holds the money, or a bank does not have it yet.
+    pub is_pending: bool,
     /// Where it is sent.
     pub psp_account_id: PspAccountId,
     /// What the PSP calls it, if it has told us.
@@ -197,8 +238,8 @@ pub struct Named {
     pub operation_id: Option<OperationId>,
     /// Its own name.
     pub reference: PspReference,
-    /// Whether it is a refund; a payment otherwise.
-    pub is_refund: bool,
+    /// What it was made for: to authorise, to refund or to pay out.
+    pub kind: OperationKind,
 }
 
 /// The operations that evidence about objects may be about, by the objects' places: the one that an object names or belongs

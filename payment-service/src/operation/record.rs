@@ -1,17 +1,17 @@
 //! Recording: the one way in which an operation changes after its claim.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use money::{MerchantId, OperationId, PaymentId};
+use money::{MerchantId, OperationId};
 use reconciliation::break_::{self, BreakKind, NewBreak};
 use sqlx::{PgPool, PgTransaction};
 
-use super::decide::{Books, Change, Decision, Known, decide};
+use super::decide::{Change, Decision, Known, Stand, decide};
 use super::record_repo as repo;
-use super::{Error, OperationKind, OperationStatus};
-use crate::draw;
+use super::{Error, OperationKind, OperationStatus, Subject};
 use crate::failpoint::Failpoint;
 use crate::psp::{Attempt, Outcome};
+use crate::{draw, payout};
 
 /// Who says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -71,8 +71,8 @@ pub struct Recorded {
     pub effect: Effect,
     /// What was to be done.
     pub kind: OperationKind,
-    /// The payment it is about.
-    pub payment_id: PaymentId,
+    /// What it is for.
+    pub subject: Subject,
     /// The final answer to the client, as stored; none while there is none yet.
     pub answer: Option<(u16, String)>,
 }
@@ -82,6 +82,8 @@ pub struct Recorded {
 pub enum Effect {
     /// The operation is now in this status.
     Now(OperationStatus),
+    /// A payout that had been sent is there.
+    Arrived,
     /// Somebody else owns the operation: only the evidence was kept.
     Superseded,
     /// It said nothing new.
@@ -92,10 +94,83 @@ pub enum Effect {
     Twice,
 }
 
+/// An operation and what it is for, as they are under the lock.
+pub(super) enum Locked {
+    Payment(Box<Known>),
+    Payout(Box<payout::Known>),
+}
+
+impl Locked {
+    fn stand(&self) -> Stand<'_> {
+        match self {
+            Self::Payment(known) => known.stand(),
+            Self::Payout(known) => known.stand(),
+        }
+    }
+
+    pub fn operation_id(&self) -> OperationId {
+        match self {
+            Self::Payment(known) => known.operation_id,
+            Self::Payout(known) => known.operation_id,
+        }
+    }
+
+    pub fn status(&self) -> OperationStatus {
+        self.stand().status
+    }
+
+    pub fn fence(&self) -> i64 {
+        self.stand().fence
+    }
+
+    /// The client's key whose stored response the operation completes.
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Payment(known) => &known.key,
+            Self::Payout(known) => &known.key,
+        }
+    }
+
+    pub fn subject(&self) -> Subject {
+        match self {
+            Self::Payment(known) => Subject::Payment(known.payment.payment_id),
+            Self::Payout(known) => Subject::Payout(known.payout.payout_id),
+        }
+    }
+
+    pub fn payment(&self) -> Option<&Known> {
+        match self {
+            Self::Payment(known) => Some(known),
+            Self::Payout(_) => None,
+        }
+    }
+
+    fn payment_mut(&mut self) -> Option<&mut Known> {
+        match self {
+            Self::Payment(known) => Some(known),
+            Self::Payout(_) => None,
+        }
+    }
+
+    fn payout(&self) -> Option<&payout::Known> {
+        match self {
+            Self::Payment(_) => None,
+            Self::Payout(known) => Some(known),
+        }
+    }
+
+    fn decide(&self, recording: &Recording) -> Result<Decision, Error> {
+        Ok(match self {
+            Self::Payment(known) => decide(known, recording.by, &recording.finding)?,
+            Self::Payout(known) => payout::decide(known, recording.by, &recording.finding)?,
+        })
+    }
+}
+
 /// A recording, what is known under the lock, and what was decided.
 pub(super) struct Decided<'a> {
     pub recording: &'a Recording,
-    pub known: Known,
+    pub locked: Locked,
     pub decision: Decision,
     pub stored: Option<(u16, String)>,
 }
@@ -109,8 +184,13 @@ impl Decided<'_> {
     }
 
     fn recorded(self) -> Recorded {
-        let (kind, payment_id) = (self.known.kind, self.known.payment.payment_id);
+        let (Stand { kind, status, .. }, subject) = (self.locked.stand(), self.locked.subject());
         let (effect, response) = match self.decision {
+            Decision::Change(change)
+                if change.status == OperationStatus::Succeeded && status == change.status =>
+            {
+                (Effect::Arrived, change.response)
+            }
             Decision::Change(change) => (Effect::Now(change.status), change.response),
             Decision::Superseded => (Effect::Superseded, None),
             Decision::Stale => (Effect::Stale, None),
@@ -118,12 +198,7 @@ impl Decided<'_> {
             Decision::Twice => (Effect::Twice, None),
         };
         let is_final = |answer: &(u16, String)| answer.0 != 202;
-        Recorded {
-            effect,
-            kind,
-            payment_id,
-            answer: self.stored.filter(is_final).or(response.filter(is_final)),
-        }
+        Recorded { effect, kind, subject, answer: self.stored.filter(is_final).or(response.filter(is_final)) }
     }
 }
 
@@ -181,67 +256,101 @@ fn next_round(recordings: &[Recording], results: &[Option<Recorded>]) -> Vec<usi
 /// Money that the PSP moved although it cannot be: never dropped, never booked as if it could.
 fn break_of(decided: &Decided<'_>) -> Option<NewBreak> {
     let Finding::Answer(Outcome::Succeeded(success)) = &decided.recording.finding else { return None };
-    let (known, payment) = (&decided.known, &decided.known.payment);
+    let Stand { kind: of, status, .. } = decided.locked.stand();
+    let operation_id = decided.locked.operation_id();
     let (kind, subject, detail) = match decided.decision {
         Decision::LateSuccess => (
             BreakKind::LateSuccess,
-            known.operation_id.to_string(),
-            format!("the PSP did what had ended as {}: {}", known.status.as_str(), known.kind.as_str()),
+            operation_id.to_string(),
+            format!("the PSP did what had ended as {}: {}", status.as_str(), of.as_str()),
         ),
         Decision::Twice => (
-            if known.kind == OperationKind::Refund {
-                BreakKind::RefundedTwice
-            } else {
-                BreakKind::CapturedTwice
+            match of {
+                OperationKind::Refund => BreakKind::RefundedTwice,
+                OperationKind::Payout => BreakKind::PaidOutTwice,
+                OperationKind::Authorize | OperationKind::Capture | OperationKind::Void => {
+                    BreakKind::CapturedTwice
+                }
             },
             success.reference.to_string(),
-            format!("the PSP did once more what it had done: {}", known.kind.as_str()),
+            format!("the PSP did once more what it had done: {}", of.as_str()),
         ),
         Decision::Superseded | Decision::Stale | Decision::Change(_) => return None,
+    };
+    let payment = decided.locked.payment().map(|known| &known.payment);
+    let (account, currency) = match &decided.locked {
+        Locked::Payment(known) => (known.payment.psp_account_id, known.payment.currency),
+        Locked::Payout(known) => (known.payout.psp_account_id, known.payout.currency),
     };
     Some(NewBreak {
         expected: Some(0),
         found: Some(success.amount),
         psp_reference: Some(success.reference.to_string()),
-        operation_id: Some(known.operation_id),
-        payment_id: Some(payment.payment_id),
-        order_id: Some(payment.order_id.clone()),
+        operation_id: Some(operation_id),
+        payment_id: payment.map(|payment| payment.payment_id),
+        order_id: payment.map(|payment| payment.order_id.clone()),
         detail,
-        ..NewBreak::new(kind, payment.psp_account_id, subject, payment.currency)
+        ..NewBreak::new(kind, account, subject, currency)
     })
 }
 
-/// Records the first of each payment, and answers those; the rest are for a round of their own, on what this one makes.
+/// Records the first of each payment or payout, and answers those; the rest are for a round of their own, on what this one makes.
 async fn record_round(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
     recordings: &[&Recording],
 ) -> Result<Vec<Option<Recorded>>, Error> {
     let operations: Vec<OperationId> = recordings.iter().map(|recording| recording.operation_id).collect();
-    let mut rows = repo::lock_and_read(tx, merchant, &operations).await?;
-    let mut payments = HashSet::new();
+    let mut rows = lock_and_read(tx, merchant, &operations).await?;
+    let mut subjects = HashSet::new();
     let mut chosen = Vec::with_capacity(recordings.len());
     let mut is_chosen = Vec::with_capacity(recordings.len());
     for &recording in recordings {
-        let (known, stored) =
+        let (locked, stored) =
             rows.remove(&recording.operation_id).ok_or(Error::NotFound(recording.operation_id))?;
-        is_chosen.push(payments.insert(known.payment.payment_id));
+        is_chosen.push(subjects.insert(locked.subject()));
         if is_chosen.last() == Some(&true) {
-            chosen.push((recording, known, stored));
+            chosen.push((recording, locked, stored));
         }
     }
-    repo::read_open_changes(tx, merchant, chosen.iter_mut().map(|(_, known, _)| known)).await?;
-    repo::read_shares(tx, merchant, chosen.iter_mut().map(|(_, known, _)| known)).await?;
+    let of_payments = chosen.iter_mut().filter_map(|(_, locked, _)| locked.payment_mut());
+    repo::read_open_changes(tx, merchant, of_payments).await?;
+    let of_payments = chosen.iter_mut().filter_map(|(_, locked, _)| locked.payment_mut());
+    repo::read_shares(tx, merchant, of_payments).await?;
     let mut decided = Vec::with_capacity(chosen.len());
-    for (recording, known, stored) in chosen {
-        let decision = decide(&known, recording.by, &recording.finding)?;
-        decided.push(Decided { recording, known, decision, stored });
+    for (recording, locked, stored) in chosen {
+        let decision = locked.decide(recording)?;
+        decided.push(Decided { recording, locked, decision, stored });
     }
     post(tx, merchant, &mut decided).await?;
     break_::open_all_in_tx(tx, merchant, &decided.iter().filter_map(break_of).collect::<Vec<_>>()).await?;
     repo::write(tx, merchant, &decided).await?;
+    let payouts = decided.iter().filter_map(|item| Some((item.locked.payout()?, item.change()?)));
+    let payouts: Vec<_> = payouts.collect();
+    if !payouts.is_empty() {
+        payout::write_in_tx(tx, merchant, &payouts).await?;
+    }
     let mut recorded = decided.into_iter().map(Decided::recorded);
     Ok(is_chosen.into_iter().map(|chosen| if chosen { recorded.next() } else { None }).collect())
+}
+
+type LockedRows = HashMap<OperationId, (Locked, Option<(u16, String)>)>;
+
+/// Locks and reads operations with what they are for: payments before payouts.
+async fn lock_and_read(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    operations: &[OperationId],
+) -> Result<LockedRows, Error> {
+    let payments = repo::lock_and_read(tx, merchant, operations).await?.into_iter();
+    let mut rows: LockedRows =
+        payments.map(|(id, (known, stored))| (id, (Locked::Payment(Box::new(known)), stored))).collect();
+    let rest: Vec<OperationId> = operations.iter().copied().filter(|id| !rows.contains_key(id)).collect();
+    if !rest.is_empty() {
+        let payouts = payout::lock_and_read(tx, merchant, &rest).await?.into_iter();
+        rows.extend(payouts.map(|(id, (known, stored))| (id, (Locked::Payout(Box::new(known)), stored))));
+    }
+    Ok(rows)
 }
 
 /// Posts the books of what was decided.
@@ -251,13 +360,11 @@ async fn post(
     decided: &mut [Decided<'_>],
 ) -> Result<(), Error> {
     let (mut postings, mut returns) = (Vec::new(), Vec::new());
-    for Decided { known, decision, .. } in decided {
+    for Decided { locked, decision, .. } in decided {
         let Decision::Change(change) = decision else { continue };
-        match change.books.take() {
-            Some(Books::Ready(posting)) => postings.push(posting),
-            Some(Books::GiveBack(give_back)) => returns.push((known.operation_id.as_uuid(), give_back)),
-            None => {}
-        }
+        let taker = locked.operation_id().as_uuid();
+        postings.append(&mut change.postings);
+        returns.extend(change.give_back.take().map(|give_back| (taker, give_back)));
     }
     if !returns.is_empty() {
         postings.extend(draw::give_back_in_tx(tx, merchant, returns, &postings).await?);

@@ -40,7 +40,7 @@ pub(super) async fn lock_and_read(
          )
          select t.operation_id as "operation_id: OperationId", o.kind, o.idempotency_key, o.status as operation_status, o.fence,
                 o.amount as operation_amount, o.last_capture, o.created_at as operation_created_at,
-                o.takeovers, o.psp_reference, t.payment_id as "payment_id: PaymentId", p.order_id, p.ordinal, p.status, p.amount,
+                o.takeovers, o.psp_reference, p.payment_id as "payment_id: PaymentId", p.order_id, p.ordinal, p.status, p.amount,
                 p.currency, p.capture_method, p.payment_method, p.return_url, p.psp_account_id as "psp_account_id: PspAccountId",
                 p.authorized_amount, p.captured_amount, p.refund_reserved_amount, p.refunded_amount, p.disputed_amount,
                 p.metadata as "metadata: Json<BTreeMap<String, String>>",
@@ -295,7 +295,7 @@ struct Events {
 #[derive(Default)]
 struct Responses<'a> {
     keys: Vec<&'a str>,
-    payments: Vec<Uuid>,
+    subjects: Vec<Uuid>,
     statuses: Vec<i16>,
     bodies: Vec<&'a str>,
 }
@@ -346,10 +346,10 @@ impl<'a> Columns<'a> {
 impl<'a> Operations<'a> {
     fn add(&mut self, item: &'a Decided<'a>) {
         let Some(change) = item.change() else { return };
-        self.ids.push(item.known.operation_id.as_uuid());
-        self.fences_before.push(item.known.fence);
-        self.fences.push(item.recording.by.fence_after(item.known.fence));
-        self.statuses_before.push(item.known.status.as_str());
+        self.ids.push(item.locked.operation_id().as_uuid());
+        self.fences_before.push(item.locked.fence());
+        self.fences.push(item.recording.by.fence_after(item.locked.fence()));
+        self.statuses_before.push(item.locked.status().as_str());
         self.statuses.push(change.status.as_str());
         self.reasons.push(change.reason.as_deref());
         let failure = change.failure.as_ref();
@@ -364,13 +364,13 @@ impl<'a> Operations<'a> {
 impl<'a> Payments<'a> {
     /// A change with an event grows the payment's version, also where nothing else of the payment changes.
     fn add(&mut self, item: &'a Decided<'a>) {
-        let Some(change) = item.change() else { return };
+        let (Some(change), Some(known)) = (item.change(), item.locked.payment()) else { return };
         if change.event.is_none() && change.payment.is_none() {
             return;
         }
-        let payment = change.payment.as_ref().unwrap_or(&item.known.payment);
+        let payment = change.payment.as_ref().unwrap_or(&known.payment);
         self.ids.push(payment.payment_id.as_uuid());
-        self.versions_before.push(item.known.version);
+        self.versions_before.push(known.version);
         self.statuses.push(payment.status.as_str());
         self.lives.push(payment.status.is_live());
         self.authorized.push(payment.authorized_amount);
@@ -387,9 +387,9 @@ impl<'a> Payments<'a> {
 
 impl Splits {
     fn add(&mut self, item: &Decided<'_>) {
-        let Some(change) = item.change() else { return };
+        let (Some(change), Some(known)) = (item.change(), item.locked.payment()) else { return };
         for (number, sums) in &change.splits {
-            self.payments.push(item.known.payment.payment_id.as_uuid());
+            self.payments.push(known.payment.payment_id.as_uuid());
             self.numbers.push(*number);
             self.captured.push(sums.captured);
             self.refunded.push(sums.refunded);
@@ -401,9 +401,10 @@ impl Splits {
 
 impl Events {
     fn add(&mut self, item: &Decided<'_>) {
+        let Some(known) = item.locked.payment() else { return };
         let Some(event) = item.change().and_then(|change| change.event.as_ref()) else { return };
-        self.payments.push(item.known.payment.payment_id.as_uuid());
-        self.versions.push(item.known.version + 1);
+        self.payments.push(known.payment.payment_id.as_uuid());
+        self.versions.push(known.version + 1);
         self.ids.push(event.event_id.as_uuid());
         self.kinds.push(event.kind);
         self.data.push(event.data.clone());
@@ -413,8 +414,8 @@ impl Events {
 impl<'a> Responses<'a> {
     fn add(&mut self, item: &'a Decided<'a>) {
         let Some((status, body)) = item.change().and_then(|change| change.response.as_ref()) else { return };
-        self.keys.push(&item.known.key);
-        self.payments.push(item.known.payment.payment_id.as_uuid());
+        self.keys.push(item.locked.key());
+        self.subjects.push(item.locked.subject().as_uuid());
         self.statuses.push(status.cast_signed());
         self.bodies.push(body);
     }
@@ -423,7 +424,7 @@ impl<'a> Responses<'a> {
 impl<'a> Attempts<'a> {
     fn add(&mut self, item: &'a Decided<'a>) {
         for attempt in &item.recording.attempts {
-            self.operations.push(item.known.operation_id.as_uuid());
+            self.operations.push(item.locked.operation_id().as_uuid());
             self.ids.push(attempt.attempt_id.as_uuid());
             self.fences.push(item.recording.attempt_fence);
             self.actions.push(attempt.action.as_str());
@@ -502,10 +503,11 @@ pub(super) async fn write(
          ), response as (
              update idempotency_key k set response_status = r.status, response_body = r.body
              from unnest($36::text[], $37::uuid[], $38::smallint[], $39::text[])
-                 as r (idempotency_key, payment_id, status, body)
+                 as r (idempotency_key, subject_id, status, body)
              cross join lateral (
                  select ctid from idempotency_key
-                 where merchant_id = $1 and idempotency_key = r.idempotency_key and payment_id = r.payment_id
+                 where merchant_id = $1 and idempotency_key = r.idempotency_key
+                   and coalesce(payment_id, payout_id) = r.subject_id
                    and (response_status is null or response_status = 202) offset 0
              ) open
              where k.ctid = open.ctid
@@ -555,7 +557,7 @@ pub(super) async fn write(
         &events.kinds as &[&str],
         &events.data,
         &responses.keys as &[&str],
-        &responses.payments,
+        &responses.subjects,
         &responses.statuses,
         &responses.bodies as &[&str],
         &attempts.operations,
@@ -585,7 +587,10 @@ async fn end_waits(
     decided: &[Decided<'_>],
 ) -> Result<(), Error> {
     let ended = decided.iter().filter(|item| item.change().is_some_and(|change| change.ends_wait));
-    let payments: Vec<Uuid> = ended.map(|item| item.known.payment.payment_id.as_uuid()).collect();
+    let payments: Vec<Uuid> = ended
+        .filter_map(|item| item.locked.payment())
+        .map(|known| known.payment.payment_id.as_uuid())
+        .collect();
     if payments.is_empty() {
         return Ok(());
     }

@@ -1,13 +1,16 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use money::{MerchantId, Money, OperationId, OrderId, PaymentId, PspAccountId};
+use money::{MerchantId, Money, OperationId, OrderId, PaymentId, PayoutId, PspAccountId};
 use sqlx::{PgExecutor, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Error, Named, OperationFilter, OperationKind, OperationStatus, OperationView, Standing, Taken};
+use super::{
+    Error, Named, OperationFilter, OperationKind, OperationStatus, OperationView, Standing, Subject, Taken,
+};
 use crate::payment::{Failure, PaymentStatus, SplitView};
+use crate::payout::PayoutStatus;
 use crate::psp::{Aim, CaptureMethod, Errand, Expected, Method, PspReference};
 
 pub(super) async fn merchants_with_due(pool: &PgPool) -> Result<Vec<MerchantId>, sqlx::Error> {
@@ -30,41 +33,53 @@ struct Purpose {
     kind: String,
     amount: i64,
     currency: String,
-    capture_method: String,
+    /// Of its payment.
+    capture_method: Option<String>,
     psp_target: Option<String>,
     captured_before: Option<i64>,
     last_capture: Option<bool>,
+    /// Of its payout.
+    destination: Option<String>,
+    statement_descriptor: Option<String>,
+    created_at: OffsetDateTime,
 }
 
 impl Purpose {
     fn expected(self) -> Result<Expected, Error> {
         let currency = self.currency.parse().map_err(|_| Error::UnknownWord("operation.currency"))?;
         let kind = OperationKind::parse(&self.kind).ok_or(Error::UnknownWord("operation.kind"))?;
-        let capture = self.capture_method.parse::<CaptureMethod>();
-        let of = || {
-            let target = self.psp_target.as_deref().map(PspReference::parse);
-            target.and_then(Result::ok).ok_or(Error::UnknownWord("operation.psp_target"))
+        let capture = self.capture_method.as_deref().map(str::parse::<CaptureMethod>);
+        let named = |text: Option<&str>, column| {
+            text.map(PspReference::parse).and_then(Result::ok).ok_or(Error::UnknownWord(column))
         };
+        let of = || named(self.psp_target.as_deref(), "operation.psp_target");
         let captured_before = self.captured_before.unwrap_or_default();
         let aim = match kind {
             OperationKind::Authorize => {
-                Aim::Authorize { capture: capture.map_err(|_| Error::UnknownWord("payment.capture_method"))? }
+                let capture = capture.and_then(Result::ok);
+                Aim::Authorize { capture: capture.ok_or(Error::UnknownWord("payment.capture_method"))? }
             }
             OperationKind::Capture => {
                 Aim::Capture { of: of()?, captured_before, last: self.last_capture.unwrap_or(true) }
             }
             OperationKind::Void => Aim::Void { of: of()?, captured_before },
             OperationKind::Refund => Aim::Refund { of: of()? },
+            OperationKind::Payout => Aim::Payout {
+                to: named(self.destination.as_deref(), "payout.destination")?,
+                statement_descriptor: self.statement_descriptor,
+                asked_at: self.created_at,
+            },
         };
         Ok(Expected { operation_id: self.operation_id, amount: Money::new(self.amount, currency), aim })
     }
 }
 
-/// A row that was taken over, with what is known of its payment.
+/// A row that was taken over, with what is known of its payment or payout.
 struct TakenRow {
     operation_id: OperationId,
     fence: i64,
-    payment_id: PaymentId,
+    payment_id: Option<PaymentId>,
+    payout_id: Option<PayoutId>,
     kind: String,
     psp_account_id: PspAccountId,
     amount: i64,
@@ -77,18 +92,38 @@ struct TakenRow {
     first_sent_at: OffsetDateTime,
     psp_reference: Option<String>,
     standing_since: OffsetDateTime,
-    payment_status: String,
+    payment_status: Option<String>,
+    payout_status: Option<String>,
     order_id: String,
     payment_method: Option<String>,
     return_url: Option<String>,
-    capture_method: String,
+    capture_method: Option<String>,
+    destination: Option<String>,
+    statement_descriptor: Option<String>,
+    created_at: OffsetDateTime,
     now: OffsetDateTime,
+}
+
+impl TakenRow {
+    /// Whether it is not over, once it has succeeded.
+    fn is_pending(&self) -> Result<bool, Error> {
+        let payment = self.payment_status.as_deref().map(PaymentStatus::parse);
+        let payout = self.payout_status.as_deref().map(PayoutStatus::parse);
+        match (payment, payout) {
+            (Some(Some(status)), _) => {
+                Ok(matches!(status, PaymentStatus::Authorized | PaymentStatus::PartiallyCaptured))
+            }
+            (_, Some(Some(status))) => Ok(status == PayoutStatus::InTransit),
+            _ => Err(Error::UnknownWord("payment.status")),
+        }
+    }
 }
 
 impl TryFrom<TakenRow> for Taken {
     type Error = Error;
 
     fn try_from(row: TakenRow) -> Result<Self, Error> {
+        let is_pending = row.is_pending()?;
         let purpose = Purpose {
             operation_id: row.operation_id,
             kind: row.kind,
@@ -98,19 +133,21 @@ impl TryFrom<TakenRow> for Taken {
             psp_target: row.psp_target,
             captured_before: row.captured_before,
             last_capture: row.last_capture,
+            destination: row.destination,
+            statement_descriptor: row.statement_descriptor,
+            created_at: row.created_at,
         };
         Ok(Taken {
             errand: Errand {
                 expected: purpose.expected()?,
                 order_id: OrderId::try_from(row.order_id)
                     .map_err(|_| Error::UnknownWord("payment.order_id"))?,
-                method: Method::of(row.payment_method, row.return_url)
-                    .ok_or(Error::UnknownWord("payment.payment_method"))?,
+                method: Method::of(row.payment_method, row.return_url),
             },
             fence: row.fence,
-            payment_id: row.payment_id,
-            payment_status: PaymentStatus::parse(&row.payment_status)
-                .ok_or(Error::UnknownWord("payment.status"))?,
+            subject: Subject::of(row.payment_id, row.payout_id)
+                .ok_or(Error::UnknownWord("operation.payment_id"))?,
+            is_pending,
             psp_account_id: row.psp_account_id,
             psp_reference: row
                 .psp_reference
@@ -147,18 +184,24 @@ pub(super) async fn take_due(
              from due where o.ctid = due.ctid
              returning o.*
          )
-         select t.operation_id as "operation_id: OperationId", t.fence, t.payment_id as "payment_id: PaymentId", t.kind,
-                t.psp_account_id as "psp_account_id: PspAccountId", t.amount, t.currency, t.status, t.takeovers,
-                t.psp_target, t.captured_before, t.last_capture, t.first_sent_at, t.psp_reference,
-                coalesce(e.recorded_at, p.updated_at) as "standing_since!", p.status as payment_status, p.order_id, p.payment_method,
-                p.return_url, p.capture_method, now() as "now!"
+         select t.operation_id as "operation_id: OperationId", t.fence, t.payment_id as "payment_id: PaymentId",
+                t.payout_id as "payout_id: PayoutId", t.kind, t.psp_account_id as "psp_account_id: PspAccountId", t.amount,
+                t.currency, t.status, t.takeovers, t.psp_target, t.captured_before, t.last_capture, t.first_sent_at,
+                t.psp_reference, coalesce(e.recorded_at, p.updated_at, y.updated_at) as "standing_since!",
+                p.status as "payment_status?", y.status as "payout_status?",
+                coalesce(p.order_id, y.payout_id::text) as "order_id!", p.payment_method, p.return_url,
+                p.capture_method as "capture_method?", y.destination as "destination?", y.statement_descriptor,
+                t.created_at, now() as "now!"
          from taken t
-         cross join lateral (
+         left join lateral (
              select * from payment where merchant_id = $1 and payment_id = t.payment_id offset 0
-         ) p
+         ) p on true
+         left join lateral (
+             select * from payout where merchant_id = $1 and payout_id = t.payout_id offset 0
+         ) y on true
          left join lateral (
              select recorded_at from payment_event
-             where t.status = 'requires_action' and merchant_id = $1 and payment_id = t.payment_id
+             where t.status = 'requires_action' and merchant_id = $1 and subject_id = t.payment_id
                and type = 'payment.requires_action' order by version limit 1
          ) e on true"#,
         merchant.as_uuid(),
@@ -187,13 +230,17 @@ pub(super) async fn take_for_review(
              where merchant_id = $1 and operation_id = $2 and status = 'needs_review' and lease_until <= now()
              returning o.*
          )
-         select t.operation_id as "operation_id: OperationId", t.fence, t.payment_id as "payment_id: PaymentId", t.kind,
-                t.psp_account_id as "psp_account_id: PspAccountId", t.amount, t.currency, t.status, t.takeovers,
-                t.psp_target, t.captured_before, t.last_capture, t.first_sent_at, t.psp_reference,
-                coalesce(e.recorded_at, p.updated_at) as "standing_since!", p.status as payment_status, p.order_id, p.payment_method,
-                p.return_url, p.capture_method, now() as "now!"
+         select t.operation_id as "operation_id: OperationId", t.fence, t.payment_id as "payment_id: PaymentId",
+                t.payout_id as "payout_id: PayoutId", t.kind, t.psp_account_id as "psp_account_id: PspAccountId", t.amount,
+                t.currency, t.status, t.takeovers, t.psp_target, t.captured_before, t.last_capture, t.first_sent_at,
+                t.psp_reference, coalesce(e.recorded_at, p.updated_at, y.updated_at) as "standing_since!",
+                p.status as "payment_status?", y.status as "payout_status?",
+                coalesce(p.order_id, y.payout_id::text) as "order_id!", p.payment_method, p.return_url,
+                p.capture_method as "capture_method?", y.destination as "destination?", y.statement_descriptor,
+                t.created_at, now() as "now!"
          from taken t
-         join payment p on p.merchant_id = $1 and p.payment_id = t.payment_id
+         left join payment p on p.merchant_id = $1 and p.payment_id = t.payment_id
+         left join payout y on y.merchant_id = $1 and y.payout_id = t.payout_id
          left join lateral (select null::timestamptz as recorded_at) e on true"#,
         merchant.as_uuid(),
         operation.as_uuid(),
@@ -253,8 +300,7 @@ pub(super) async fn concerned(
     let ids: Vec<Option<Uuid>> =
         named.iter().map(|named| named.operation_id.map(OperationId::as_uuid)).collect();
     let references: Vec<&str> = named.iter().map(|named| named.reference.as_str()).collect();
-    let kinds: Vec<&str> =
-        named.iter().map(|named| if named.is_refund { "refund" } else { "authorize" }).collect();
+    let kinds: Vec<&str> = named.iter().map(|named| named.kind.as_str()).collect();
     // each by its primary key or the PSP's name of it, whatever the planner believes of a new table
     let rows = sqlx::query!(
         r#"with found as materialized (
@@ -274,7 +320,8 @@ pub(super) async fn concerned(
          )
          select f.place as "place!", o.operation_id as "operation_id!: OperationId", o.kind as "kind!", o.amount as "amount!",
                 o.currency as "currency!", o.psp_target, o.captured_before, o.last_capture,
-                p.capture_method as "capture_method!"
+                p.capture_method as "capture_method?", y.destination as "destination?", y.statement_descriptor,
+                o.created_at as "created_at!"
          from found f
          cross join lateral (
              (select * from operation where merchant_id = $1 and operation_id = f.operation_id offset 0)
@@ -283,9 +330,13 @@ pub(super) async fn concerned(
               where merchant_id = $1 and payment_id = f.payment_id and f.kind = 'authorize' and kind in ('capture', 'void')
                 and status in ('created', 'sending', 'unknown', 'needs_review') offset 0)
          ) o
-         cross join lateral (
+         left join lateral (
              select capture_method from payment where merchant_id = $1 and payment_id = f.payment_id offset 0
-         ) p
+         ) p on true
+         left join lateral (
+             select destination, statement_descriptor from payout
+             where merchant_id = $1 and payout_id = o.payout_id offset 0
+         ) y on true
          -- what is under way first: the authorisation is then told what it came to
          order by f.place, o.kind desc"#,
         merchant.as_uuid(),
@@ -308,6 +359,9 @@ pub(super) async fn concerned(
             psp_target: row.psp_target,
             captured_before: row.captured_before,
             last_capture: row.last_capture,
+            destination: row.destination,
+            statement_descriptor: row.statement_descriptor,
+            created_at: row.created_at,
         };
         let place = usize::try_from(row.place).unwrap_or_default();
         if let Some(of_place) = concerned.get_mut(place) {
@@ -327,15 +381,20 @@ pub(super) async fn expected(
     // each by its primary key, whatever the planner believes of a new table
     let rows = sqlx::query!(
         r#"select w.psp_account_id as "psp_account_id!: PspAccountId", w.operation_id as "operation_id!: OperationId",
-                o.kind, o.amount, o.currency, o.psp_target, o.captured_before, o.last_capture, p.capture_method
+                o.kind, o.amount, o.currency, o.psp_target, o.captured_before, o.last_capture,
+                p.capture_method as "capture_method?", y.destination as "destination?", y.statement_descriptor, o.created_at
          from unnest($2::uuid[], $3::uuid[]) as w (psp_account_id, operation_id)
          cross join lateral (
              select * from operation
              where merchant_id = $1 and operation_id = w.operation_id offset 0
          ) o
-         cross join lateral (
+         left join lateral (
              select capture_method from payment where merchant_id = $1 and payment_id = o.payment_id offset 0
-         ) p
+         ) p on true
+         left join lateral (
+             select destination, statement_descriptor from payout
+             where merchant_id = $1 and payout_id = o.payout_id offset 0
+         ) y on true
          where o.psp_account_id = w.psp_account_id"#,
         merchant.as_uuid(),
         &accounts,
@@ -353,6 +412,9 @@ pub(super) async fn expected(
             psp_target: row.psp_target,
             captured_before: row.captured_before,
             last_capture: row.last_capture,
+            destination: row.destination,
+            statement_descriptor: row.statement_descriptor,
+            created_at: row.created_at,
         };
         ((row.psp_account_id, row.operation_id), purpose.expected())
     });
@@ -409,7 +471,8 @@ pub(super) async fn has_unfinished(
 /// An operation's row as merchants see it, with how it falls on the splits.
 struct ViewRow {
     operation_id: OperationId,
-    payment_id: PaymentId,
+    payment_id: Option<PaymentId>,
+    payout_id: Option<PayoutId>,
     kind: String,
     status: String,
     amount: i64,
@@ -441,6 +504,7 @@ impl ViewRow {
         Ok(OperationView {
             operation_id: self.operation_id,
             payment_id: self.payment_id,
+            payout_id: self.payout_id,
             kind: OperationKind::parse(&self.kind).ok_or(Error::UnknownWord("operation.kind"))?,
             status: Standing::from(status),
             amount: self.amount,
@@ -463,8 +527,8 @@ pub(super) async fn view(
 ) -> Result<Option<OperationView>, Error> {
     let row = sqlx::query_as!(
         ViewRow,
-        r#"select o.operation_id as "operation_id: OperationId", o.payment_id as "payment_id: PaymentId", o.kind, o.status,
-                o.amount, o.currency, o.last_capture, o.reason, o.decline_code, o.failure_message, o.created_at,
+        r#"select o.operation_id as "operation_id: OperationId", o.payment_id as "payment_id: PaymentId",
+                o.payout_id as "payout_id: PayoutId", o.kind, o.status, o.amount, o.currency, o.last_capture, o.reason, o.decline_code, o.failure_message, o.created_at,
                 o.updated_at, coalesce(s.sellers, '{}') as "sellers!", coalesce(s.amounts, '{}') as "amounts!",
                 coalesce(s.fees, '{}') as "fees!"
          from operation o
@@ -493,8 +557,8 @@ pub(super) async fn list(
 ) -> Result<Vec<OperationView>, Error> {
     let rows = sqlx::query_as!(
         ViewRow,
-        r#"select o.operation_id as "operation_id: OperationId", o.payment_id as "payment_id: PaymentId", o.kind, o.status,
-                o.amount, o.currency, o.last_capture, o.reason, o.decline_code, o.failure_message, o.created_at,
+        r#"select o.operation_id as "operation_id: OperationId", o.payment_id as "payment_id: PaymentId",
+                o.payout_id as "payout_id: PayoutId", o.kind, o.status, o.amount, o.currency, o.last_capture, o.reason, o.decline_code, o.failure_message, o.created_at,
                 o.updated_at, coalesce(s.sellers, '{}') as "sellers!", coalesce(s.amounts, '{}') as "amounts!",
                 coalesce(s.fees, '{}') as "fees!"
          from operation o

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use money::{Currency, OperationId, PaymentId};
+use money::{Currency, OperationId, PaymentId, PayoutId};
 use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
@@ -9,19 +9,23 @@ use utoipa::ToSchema;
 use super::{OperationKind, OperationStatus};
 use crate::payment::{Failure, SplitView};
 
-/// An operation of a payment as its merchant sees it. Amounts are in minor units.
+/// An operation as its merchant sees it. Amounts are in minor units.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct OperationView {
     /// Its id.
     pub operation_id: OperationId,
-    /// The payment that it is part of.
-    pub payment_id: PaymentId,
+    /// The payment that it is part of; none of a payout.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payment_id: Option<PaymentId>,
+    /// The payout that it sends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payout_id: Option<PayoutId>,
     /// What it is meant to do.
     #[serde(rename = "type")]
     pub kind: OperationKind,
     /// Where it stands.
     pub status: Standing,
-    /// How much it charges, takes, lets go or gives back.
+    /// How much it charges, takes, lets go, gives back or sends.
     pub amount: i64,
     /// ISO 4217 code of its amounts.
     #[schema(value_type = String, example = "EUR")]

@@ -1,4 +1,4 @@
-//! Events of payments: values that are inserted in the transaction of what they tell, and published by the [`relay`],
+//! Events of payments and payouts: values that are inserted in the transaction of what they tell, and published by the [`relay`],
 //! the only thing that sends to Kafka.
 
 mod patience;
@@ -12,9 +12,13 @@ use serde_json::json;
 use crate::dispute::DisputeView;
 use crate::operation::OperationView;
 use crate::payment::{NewPayment, PaymentView};
+use crate::payout::PayoutView;
 
 /// The type of a payment's first event.
 pub const CREATED: &str = "payment.created";
+
+/// The type of a payout's first event.
+pub const PAYOUT_CREATED: &str = "payout.created";
 
 /// An event about to be inserted.
 #[derive(Debug, Clone)]
@@ -23,7 +27,7 @@ pub struct NewEvent {
     pub event_id: EventId,
     /// What happened: `payment.captured`, ...
     pub kind: &'static str,
-    /// The payment as it then was, with what led to it.
+    /// The payment or payout as it then was, with what led to it.
     pub data: serde_json::Value,
 }
 
@@ -96,4 +100,11 @@ pub fn of_dispute(kind: &'static str, payment: &PaymentView, dispute: &DisputeVi
     event.data["disputed_amount"] = json!(payment.disputed_amount);
     event.data["dispute"] = json!(dispute);
     event
+}
+
+/// The event of a payout.
+pub fn of_payout(kind: &'static str, payout: &PayoutView, reason: Option<&str>) -> NewEvent {
+    let mut data = json!(payout);
+    data["reason"] = json!(reason);
+    NewEvent { event_id: EventId::new(), kind, data }
 }

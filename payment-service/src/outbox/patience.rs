@@ -106,11 +106,12 @@ fn say(merchant: MerchantId, outcome: &Result<Outcome, Error>, failures: u32) {
 mod tests {
     use super::super::relay::{DeliveryError, Page, Undelivered};
     use super::*;
-    use money::{EventId, PaymentId};
+    use money::EventId;
+    use uuid::Uuid;
 
     fn page(published: usize, undelivered: usize, more: bool) -> Result<Outcome, Error> {
         let problem = || Undelivered {
-            payment_id: PaymentId::new(),
+            subject_id: Uuid::now_v7(),
             version: 1,
             event_id: EventId::new(),
             error: DeliveryError::Dropped,

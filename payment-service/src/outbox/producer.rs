@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use money::MerchantId;
+use money::{MerchantId, PaymentId, PayoutId};
 use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
@@ -54,7 +54,10 @@ struct Envelope<'a> {
     #[serde(rename = "type")]
     kind: &'a str,
     merchant_id: Uuid,
-    payment_id: Uuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment_id: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payout_id: Option<Uuid>,
     version: i32,
     #[serde(with = "time::serde::rfc3339")]
     recorded_at: OffsetDateTime,
@@ -89,12 +92,13 @@ impl Producer {
             event_id: event.event_id.as_uuid(),
             kind: &event.kind,
             merchant_id: merchant.as_uuid(),
-            payment_id: event.payment_id.as_uuid(),
+            payment_id: event.payment_id.map(PaymentId::as_uuid),
+            payout_id: event.payout_id.map(PayoutId::as_uuid),
             version: event.version,
             recorded_at: event.recorded_at,
             data: &event.data,
         };
-        let (key, value) = (event.payment_id.to_string(), serde_json::to_vec(&envelope)?);
+        let (key, value) = (event.subject_id.to_string(), serde_json::to_vec(&envelope)?);
         let event_id = event.event_id.to_string();
         let headers = OwnedHeaders::new()
             .insert(Header { key: "event_id", value: Some(&event_id) })

@@ -1,4 +1,4 @@
-//! The relay: publishes the events of payments to Kafka, at least once, each payment's in order.
+//! The relay: publishes the events of payments and payouts to Kafka, at least once, each one's in order.
 //!
 //! An event is sent when its predecessor is acknowledged, and marked when it is itself; so the first copies of a
 //! payment's events have no gap, whatever fails, dies or is repeated in between. There is no cursor over a sequence:
@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream;
-use money::{EventId, MerchantId, PaymentId};
+use money::{EventId, MerchantId};
 use rdkafka::error::KafkaError;
 use sqlx::PgPool;
 use time::OffsetDateTime;
@@ -105,11 +105,11 @@ pub enum DeliveryError {
     Gap,
 }
 
-/// An event that could not be published; it and the later ones of its payment wait.
+/// An event that could not be published; it and the later ones of its payment or payout wait.
 #[derive(Debug)]
 pub struct Undelivered {
-    /// Its payment.
-    pub payment_id: PaymentId,
+    /// Its payment or payout.
+    pub subject_id: Uuid,
     /// Its number among the payment's events.
     pub version: i32,
     /// Its id.
@@ -147,8 +147,8 @@ pub struct Page {
 pub struct Oldest {
     /// Whose.
     pub merchant_id: MerchantId,
-    /// Its payment.
-    pub payment_id: PaymentId,
+    /// Its payment or payout.
+    pub subject_id: Uuid,
     /// Its id.
     pub event_id: EventId,
     /// When it happened.
@@ -245,7 +245,7 @@ impl Relay {
             Ok(Some(oldest)) if oldest.age >= self.config.alert_after => tracing::warn!(
                 age_s = oldest.age.as_secs(),
                 merchant_id = %oldest.merchant_id,
-                payment_id = %oldest.payment_id,
+                subject_id = %oldest.subject_id,
                 event_id = %oldest.event_id,
                 "events wait to be published"
             ),
@@ -272,7 +272,7 @@ impl Relay {
             Failpoint::RelayRead.pass().await?;
         }
         let chains: Vec<&[Unpublished]> =
-            events.chunk_by(|one, next| one.payment_id == next.payment_id).collect();
+            events.chunk_by(|one, next| one.subject_id == next.subject_id).collect();
         let delivered = self.deliver(&producer, merchant, &chains, stop).await;
 
         let acknowledged: Vec<Position> = chains
@@ -324,7 +324,7 @@ impl Relay {
 
     fn position(&self, merchant: MerchantId) -> Position {
         let positions = self.positions.lock().unwrap_or_else(PoisonError::into_inner);
-        let start = Position { payment_id: PaymentId::from_uuid(Uuid::nil()), version: 0 };
+        let start = Position { subject_id: Uuid::nil(), version: 0 };
         positions.get(&merchant).copied().unwrap_or(start)
     }
 
@@ -341,7 +341,7 @@ impl Relay {
             return;
         };
         let version = if delivered.acknowledged == chain.len() { last.version } else { i32::MAX };
-        positions.insert(merchant, Position { payment_id: last.payment_id, version });
+        positions.insert(merchant, Position { subject_id: last.subject_id, version });
     }
 }
 
@@ -378,8 +378,8 @@ async fn deliver_chain(
             _ => producer.send(merchant, event).await,
         };
         if let Err(error) = sent {
-            let Unpublished { payment_id, version, event_id, .. } = *event;
-            let problem = Some(Undelivered { payment_id, version, event_id, error });
+            let Unpublished { subject_id, version, event_id, .. } = *event;
+            let problem = Some(Undelivered { subject_id, version, event_id, error });
             return Delivered { acknowledged, problem };
         }
         previous = Some(event);
@@ -388,5 +388,5 @@ async fn deliver_chain(
 }
 
 fn position_of(event: &Unpublished) -> Position {
-    Position { payment_id: event.payment_id, version: event.version }
+    Position { subject_id: event.subject_id, version: event.version }
 }

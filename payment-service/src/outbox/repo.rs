@@ -1,15 +1,19 @@
 use std::time::Duration;
 
-use money::{EventId, MerchantId, PaymentId};
+use money::{EventId, MerchantId, PaymentId, PayoutId};
 use sqlx::PgPool;
 use sqlx::types::{Json, JsonRawValue};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::relay::Oldest;
 
 /// An event that no broker has acknowledged yet, as far as the database knows.
 pub(super) struct Unpublished {
-    pub payment_id: PaymentId,
+    /// What its place is counted in, and whose events are published in order: the payment or the payout.
+    pub subject_id: Uuid,
+    pub payment_id: Option<PaymentId>,
+    pub payout_id: Option<PayoutId>,
     pub version: i32,
     pub event_id: EventId,
     pub kind: String,
@@ -21,7 +25,7 @@ pub(super) struct Unpublished {
 /// A place between two events in the order they are read in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Position {
-    pub payment_id: PaymentId,
+    pub subject_id: Uuid,
     pub version: i32,
 }
 
@@ -64,8 +68,8 @@ pub(super) async fn take_lease(
     .await
 }
 
-/// A merchant's unpublished events after a position. A payment's versions grow under its row lock, so one snapshot
-/// that shows a version shows all before it: what is read of a payment has no gaps.
+/// A merchant's unpublished events after a position. A subject's versions grow under its row lock, so one snapshot
+/// that shows a version shows all before it: what is read of a subject has no gaps.
 pub(super) async fn unpublished(
     pool: &PgPool,
     merchant: MerchantId,
@@ -74,13 +78,13 @@ pub(super) async fn unpublished(
 ) -> Result<Vec<Unpublished>, sqlx::Error> {
     sqlx::query_as!(
         Unpublished,
-        r#"select payment_id as "payment_id: PaymentId", version, event_id as "event_id: EventId", type as kind,
+        r#"select subject_id, payment_id as "payment_id: PaymentId", payout_id as "payout_id: PayoutId", version, event_id as "event_id: EventId", type as kind,
                 data as "data: Json<Box<JsonRawValue>>", recorded_at
          from payment_event
-         where merchant_id = $1 and published_at is null and (payment_id, version) > ($2, $3)
-         order by payment_id, version limit $4"#,
+         where merchant_id = $1 and published_at is null and (subject_id, version) > ($2, $3)
+         order by subject_id, version limit $4"#,
         merchant.as_uuid(),
-        after.payment_id.as_uuid(),
+        after.subject_id,
         after.version,
         limit,
     )
@@ -95,7 +99,7 @@ pub(super) async fn mark_and_release(
     fence: i64,
     acknowledged: &[Position],
 ) -> Result<Marks, sqlx::Error> {
-    let payments: Vec<_> = acknowledged.iter().map(|event| event.payment_id.as_uuid()).collect();
+    let subjects: Vec<_> = acknowledged.iter().map(|event| event.subject_id).collect();
     let versions: Vec<_> = acknowledged.iter().map(|event| event.version).collect();
     let row = sqlx::query!(
         r#"with mine as (
@@ -104,15 +108,15 @@ pub(super) async fn mark_and_release(
              returning fence
          ), marked as (
              update payment_event e set published_at = now()
-             from mine, unnest($3::uuid[], $4::int[]) as a (payment_id, version)
-             where e.merchant_id = $1 and e.payment_id = a.payment_id and e.version = a.version
+             from mine, unnest($3::uuid[], $4::int[]) as a (subject_id, version)
+             where e.merchant_id = $1 and e.subject_id = a.subject_id and e.version = a.version
                and e.published_at is null
              returning e.version
          )
          select exists (select from mine) as "ours!", (select count(*) from marked) as "marked!""#,
         merchant.as_uuid(),
         fence,
-        &payments,
+        &subjects,
         &versions,
     )
     .fetch_one(pool)
@@ -122,11 +126,11 @@ pub(super) async fn mark_and_release(
 
 pub(super) async fn oldest_unpublished(pool: &PgPool) -> Result<Option<Oldest>, sqlx::Error> {
     let row = sqlx::query!(
-        r#"select m.merchant_id as "merchant_id: MerchantId", e.payment_id as "payment_id: PaymentId",
+        r#"select m.merchant_id as "merchant_id: MerchantId", e.subject_id,
                 e.event_id as "event_id: EventId", e.recorded_at,
                 (extract(epoch from clock_timestamp() - e.recorded_at) * 1000)::bigint as "age_ms!"
          from merchant m cross join lateral (
-             select payment_id, event_id, recorded_at from payment_event
+             select subject_id, event_id, recorded_at from payment_event
              where merchant_id = m.merchant_id and published_at is null
              order by recorded_at limit 1
          ) e
@@ -136,7 +140,7 @@ pub(super) async fn oldest_unpublished(pool: &PgPool) -> Result<Option<Oldest>, 
     .await?;
     Ok(row.map(|row| Oldest {
         merchant_id: row.merchant_id,
-        payment_id: row.payment_id,
+        subject_id: row.subject_id,
         event_id: row.event_id,
         recorded_at: row.recorded_at,
         age: Duration::from_millis(u64::try_from(row.age_ms).unwrap_or_default()),

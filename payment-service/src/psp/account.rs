@@ -58,6 +58,23 @@ impl Psp {
         }
     }
 
+    /// Whether the PSP can pay out exactly this amount. To be asked before a payout is claimed.
+    ///
+    /// # Errors
+    /// When the amount has no exact form on the PSP's wire, or is beyond its bounds.
+    pub fn validate_payout(self, amount: Money) -> Result<(), AmountRefused> {
+        match self {
+            Self::Stripe => stripe::validate_payout(amount),
+        }
+    }
+
+    /// The most of `amount` that the PSP can pay out exactly.
+    pub fn payable(self, amount: Money) -> Money {
+        match self {
+            Self::Stripe => stripe::payable(amount),
+        }
+    }
+
     /// What the PSP means by `amount` of its own units of `currency`; none where that is no amount of ours.
     pub fn read_amount(self, amount: i64, currency: &str) -> Option<Money> {
         match self {

@@ -45,6 +45,8 @@ pub enum Action {
     Capture,
     /// Give back.
     Refund,
+    /// Send to a seller.
+    Payout,
     /// Close an object that could still be paid, or let go what is held.
     Cancel,
     /// Show one object.
@@ -54,12 +56,21 @@ pub enum Action {
 }
 
 impl Action {
+    /// Whether it moves money, or holds it.
+    pub const fn moves_money(self) -> bool {
+        match self {
+            Self::Authorize | Self::Capture | Self::Refund | Self::Payout => true,
+            Self::Cancel | Self::Retrieve | Self::Search => false,
+        }
+    }
+
     /// The name in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Authorize => "authorize",
             Self::Capture => "capture",
             Self::Refund => "refund",
+            Self::Payout => "payout",
             Self::Cancel => "cancel",
             Self::Retrieve => "retrieve",
             Self::Search => "search",

@@ -46,10 +46,10 @@ impl FromStr for CaptureMethod {
 pub struct Errand {
     /// Which operation, what it is to do, and how much.
     pub expected: Expected,
-    /// The merchant's name for the order, shown in the PSP's dashboard.
+    /// The merchant's name for the order, shown in the PSP's dashboard; of a payout, which has none, ours for it.
     pub order_id: OrderId,
-    /// How the buyer pays.
-    pub method: Method,
+    /// How the buyer pays; none of a payout.
+    pub method: Option<Method>,
 }
 
 /// How a buyer pays. Card data never reaches us.

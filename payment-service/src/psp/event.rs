@@ -1,6 +1,6 @@
 use time::OffsetDateTime;
 
-use super::{Evidence, PspReference, RefundEvidence};
+use super::{Evidence, PayoutEvidence, PspReference, RefundEvidence};
 use crate::dispute::Word;
 
 /// What a verified webhook says.
@@ -26,6 +26,8 @@ pub enum Subject {
     Payment(Box<Evidence>),
     /// A refund, likewise.
     Refund(Box<RefundEvidence>),
+    /// A payout that names an operation, likewise.
+    Payout(Box<PayoutEvidence>),
     /// What a buyer's bank asks back, as it stood when the event was made.
     Dispute(Box<DisputeEvidence>),
     /// Something that we do not use yet.

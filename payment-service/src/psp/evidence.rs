@@ -1,4 +1,5 @@
 use money::{Money, OperationId};
+use time::OffsetDateTime;
 
 use super::{CaptureMethod, Decline, Outcome, PspReference, Success, Why, decline};
 
@@ -68,12 +69,38 @@ pub enum RefundState {
     Failed(Option<String>),
 }
 
+/// What a PSP's object says about a payout. A claim from outside, like [`Evidence`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PayoutEvidence {
+    /// The PSP's object of the payout.
+    pub reference: PspReference,
+    /// Our operation, if the object names one.
+    pub operation_id: Option<OperationId>,
+    /// Where it is sent, where that is named.
+    pub to: Option<PspReference>,
+    /// How much it sends; or why that is no amount of ours, in words.
+    pub amount: Result<Money, String>,
+    /// How far it is.
+    pub state: PayoutState,
+}
+
+/// How far a payout is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PayoutState {
+    /// The PSP has taken it of our balance and sends it.
+    OnItsWay,
+    /// The bank has it. It may come back days later all the same.
+    Arrived,
+    /// It did not arrive, came back, or was cancelled before; in the PSP's words.
+    Failed(Decline),
+}
+
 /// What an operation was to do: the measure of all evidence about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
     /// Our operation.
     pub operation_id: OperationId,
-    /// How much it was to charge, take, let go or give back.
+    /// How much it was to charge, take, let go, give back or send.
     pub amount: Money,
     /// What it was to do.
     pub aim: Aim,
@@ -108,6 +135,15 @@ pub enum Aim {
         /// The PSP's object of the payment.
         of: PspReference,
     },
+    /// To send to a seller.
+    Payout {
+        /// The PSP's name of the bank account or card.
+        to: PspReference,
+        /// What the seller's statement shows.
+        statement_descriptor: Option<String>,
+        /// When it was asked for: it is not looked for before that.
+        asked_at: OffsetDateTime,
+    },
 }
 
 impl Aim {
@@ -118,6 +154,7 @@ impl Aim {
             Self::Capture { .. } => "capture",
             Self::Void { .. } => "void",
             Self::Refund { .. } => "refund",
+            Self::Payout { .. } => "payout",
         }
     }
 }
@@ -144,6 +181,7 @@ impl Evidence {
             Aim::Capture { of, captured_before, .. } => self.judge_capture(expected, of, *captured_before),
             Aim::Void { of, captured_before } => self.judge_void(expected, of, *captured_before),
             Aim::Refund { .. } => mismatch("a payment instead of a refund".to_owned()),
+            Aim::Payout { .. } => mismatch("a payment instead of a payout".to_owned()),
         }
     }
 
@@ -339,6 +377,38 @@ impl RefundEvidence {
                     decline_code: reason.clone(),
                     message: "the refund did not reach the buyer".to_owned(),
                 },
+            }),
+        }
+    }
+}
+
+impl PayoutEvidence {
+    /// What this comes to for an operation that was to do what is `expected`.
+    pub fn judge(&self, expected: &Expected) -> Judgement {
+        let Aim::Payout { to, .. } = &expected.aim else {
+            return mismatch("a payout instead of what was asked for".to_owned());
+        };
+        if let Some(of_another) = foreign(self.operation_id, expected) {
+            return mismatch(of_another);
+        }
+        let unknown =
+            |why| Judgement::Said(Outcome::Unknown { reference: Some(self.reference.clone()), why });
+        if let Some(other) = self.to.as_ref().filter(|other| *other != to) {
+            return unknown(Why::Mismatch(format!("sent to {other} instead of {to}")));
+        }
+        if self.amount != Ok(expected.amount) {
+            return unknown(Why::Mismatch(format!("{} instead of {}", shown(&self.amount), expected.amount)));
+        }
+        match &self.state {
+            PayoutState::OnItsWay | PayoutState::Arrived => Judgement::Said(Outcome::Succeeded(Success {
+                reference: self.reference.clone(),
+                movement: None,
+                amount: expected.amount,
+                captured: self.state == PayoutState::Arrived,
+            })),
+            PayoutState::Failed(decline) => Judgement::Said(Outcome::Declined {
+                reference: Some(self.reference.clone()),
+                decline: decline.clone(),
             }),
         }
     }

@@ -27,7 +27,9 @@ pub use account::{Account, AmountRefused, Psp, UnknownPsp};
 pub use attempt::{Action, Attempt, AttemptOutcome, Exchange};
 pub use call::{CaptureMethod, Errand, Inquiry, Method, UnknownCaptureMethod};
 pub use event::{DisputeEvidence, Event, EventError, SignatureError, Subject};
-pub use evidence::{Aim, Evidence, Expected, Judgement, RefundEvidence, RefundState, State};
+pub use evidence::{
+    Aim, Evidence, Expected, Judgement, PayoutEvidence, PayoutState, RefundEvidence, RefundState, State,
+};
 pub use idempotency::{Idempotency, UnknownIdempotency};
 pub use outcome::{Decline, NotSentCode, Outcome, Success, Why, decline};
 pub use reference::{InvalidReference, PspReference};

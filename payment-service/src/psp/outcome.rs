@@ -39,16 +39,17 @@ pub enum Outcome {
     },
 }
 
-/// What the PSP did: charged, held, captured, let go, or gave back.
+/// What the PSP did: charged, held, captured, let go, gave back, or sent.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Success {
-    /// The PSP's object: of a refund its own, otherwise the payment's.
+    /// The PSP's object: of a refund or payout its own, otherwise the payment's.
     pub reference: PspReference,
     /// The PSP's name of the movement of money, which settlement files name (`ch_…`).
     pub movement: Option<String>,
     /// How much.
     pub amount: Money,
-    /// Whether the buyer's money is taken, rather than held, let go or given back.
+    /// Whether the buyer's money is taken, rather than held, let go or given back; of a payout, whether the seller's is
+    /// there, rather than on its way.
     pub captured: bool,
 }
 
@@ -83,6 +84,8 @@ pub mod decline {
     pub const BY_REVIEW: &str = "closed_by_review";
     /// The refund did not reach the buyer.
     pub const REFUND_FAILED: &str = "refund_failed";
+    /// The payout did not reach the seller, or came back.
+    pub const PAYOUT_FAILED: &str = "payout_failed";
 }
 
 /// Why provably nothing was executed.

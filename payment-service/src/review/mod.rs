@@ -6,7 +6,7 @@
 
 mod repo;
 
-use money::{ApiKeyId, Currency, MerchantId, OperationId, PaymentId, PspAccountId};
+use money::{ApiKeyId, Currency, MerchantId, OperationId, PaymentId, PayoutId, PspAccountId};
 use serde::Serialize;
 use sqlx::{PgPool, PgTransaction};
 use time::OffsetDateTime;
@@ -38,7 +38,7 @@ pub enum Refused {
     #[error("the operation does not need review: it is {0}")]
     NotInReview(&'static str),
     /// It can only have succeeded in an object of the PSP's, which has to be named.
-    #[error("expected the PSP's name of what it made, such as pi_... or re_...")]
+    #[error("expected the PSP's name of what it made, such as pi_..., re_... or po_...")]
     ReferenceNeeded,
     /// The operation's object at the PSP is another.
     #[error("the operation is {0} at the PSP")]
@@ -52,7 +52,7 @@ pub enum Refused {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Said {
-    /// The PSP did it: charged, captured, let go or gave back.
+    /// The PSP did it: charged, captured, let go, gave back or sent.
     Succeeded,
     /// It did not, and will not.
     Failed,
@@ -102,8 +102,9 @@ pub struct Word {
 pub struct Review {
     /// The operation.
     pub operation: OperationView,
-    /// The merchant's order.
-    pub order_id: String,
+    /// The merchant's order; none of a payout.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order_id: Option<String>,
     /// Where it was sent.
     pub psp_account_id: PspAccountId,
     /// The PSP's object, if one is known.
@@ -158,10 +159,15 @@ pub struct Act {
 pub struct Pending {
     /// The operation.
     pub operation_id: OperationId,
-    /// Its payment.
-    pub payment_id: PaymentId,
-    /// The merchant's order.
-    pub order_id: String,
+    /// Its payment; none of a payout.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payment_id: Option<PaymentId>,
+    /// Its payout.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payout_id: Option<PayoutId>,
+    /// The merchant's order; none of a payout.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order_id: Option<String>,
     /// What it was to do.
     #[serde(rename = "type")]
     pub kind: OperationKind,
@@ -248,10 +254,10 @@ pub async fn say(
     word: &Word,
 ) -> Result<Result<Begun, Refused>, Error> {
     let mut tx = pool.begin().await?;
-    let Some(payment) = repo::payment_of(&mut tx, merchant, word.operation_id).await? else {
+    let Some(of) = repo::subject_of(&mut tx, merchant, word.operation_id).await? else {
         return Ok(Err(Refused::NotFound));
     };
-    let begun = idempotency::begin_in_tx(&mut tx, merchant, key, fingerprint, payment).await?;
+    let begun = idempotency::begin_in_tx(&mut tx, merchant, key, fingerprint, of).await?;
     if !matches!(begun, Begun::Fresh) {
         return Ok(Ok(begun));
     }
@@ -296,7 +302,7 @@ pub async fn say_in_tx(
         let effect = record_in_tx(tx, merchant, &subject, word, reference).await;
         match effect {
             Ok(Effect::Now(_)) => repo::insert_act(tx, merchant, "closed", word, &actor).await?,
-            // the payment's lock is held since before it was found to need review
+            // the lock of what it is for is held since before it was found to need review
             Ok(_) => return Ok(Err(Refused::NotInReview(subject.status.as_str()))),
             Err(error) if error.is_foreign_reference() => return Ok(Err(Refused::ForeignReference)),
             Err(error) => return Err(error.into()),

@@ -1,8 +1,8 @@
-use money::{Currency, MerchantId, Money, OperationId, PaymentId, PspAccountId};
+use money::{Currency, MerchantId, Money, OperationId, PaymentId, PayoutId, PspAccountId};
 use sqlx::{PgPool, PgTransaction};
 
 use super::{Act, Actor, Filter, Pending, State, Word};
-use crate::operation::{OperationKind, OperationStatus};
+use crate::operation::{OperationKind, OperationStatus, Subject as Of};
 use crate::payment::TimelineEntry;
 use crate::psp::{CaptureMethod, Psp, PspReference};
 
@@ -12,13 +12,14 @@ pub(super) struct Subject {
     pub status: OperationStatus,
     pub amount: i64,
     pub currency: Currency,
-    pub order_id: String,
+    pub order_id: Option<String>,
     pub psp_account_id: PspAccountId,
     psp: Psp,
     pub psp_reference: Option<String>,
     pub reason: Option<String>,
     psp_target: Option<String>,
-    capture_method: CaptureMethod,
+    /// Of its payment.
+    capture_method: Option<CaptureMethod>,
     /// In major units.
     limit: i64,
 }
@@ -49,11 +50,11 @@ impl Subject {
         self.psp_target.as_deref().and_then(|text| PspReference::parse(text).ok())
     }
 
-    /// Whether its success means that the buyer's money is taken.
+    /// Whether its success means that the buyer's money is taken, or that the seller's is there.
     pub fn takes_money(&self) -> bool {
         match self.kind {
-            OperationKind::Authorize => self.capture_method == CaptureMethod::Automatic,
-            OperationKind::Capture => true,
+            OperationKind::Authorize => self.capture_method == Some(CaptureMethod::Automatic),
+            OperationKind::Capture | OperationKind::Payout => true,
             OperationKind::Void | OperationKind::Refund => false,
         }
     }
@@ -77,11 +78,12 @@ pub(super) async fn list(
     filter: &Filter,
 ) -> Result<Vec<Pending>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select o.operation_id as "operation_id: OperationId", o.payment_id as "payment_id: PaymentId", p.order_id, o.kind,
-                o.amount, o.currency, o.psp_account_id as "psp_account_id: PspAccountId", o.reason, o.updated_at,
+        r#"select o.operation_id as "operation_id: OperationId", o.payment_id as "payment_id: PaymentId",
+                o.payout_id as "payout_id: PayoutId", p.order_id as "order_id?", o.kind, o.amount, o.currency,
+                o.psp_account_id as "psp_account_id: PspAccountId", o.reason, o.updated_at,
                 exists (select 1 from review_act a where a.merchant_id = $1 and a.operation_id = o.operation_id
                         and a.kind = 'proposed') as "proposed!"
-         from operation o join payment p on p.merchant_id = $1 and p.payment_id = o.payment_id
+         from operation o left join payment p on p.merchant_id = $1 and p.payment_id = o.payment_id
          where o.merchant_id = $1 and o.status = 'needs_review'
            and ($2::timestamptz is null or (o.updated_at, o.operation_id) > ($2, $3::uuid))
          order by o.updated_at, o.operation_id
@@ -98,6 +100,7 @@ pub(super) async fn list(
             Ok(Pending {
                 operation_id: row.operation_id,
                 payment_id: row.payment_id,
+                payout_id: row.payout_id,
                 order_id: row.order_id,
                 kind: OperationKind::parse(&row.kind).ok_or_else(|| unknown("operation.kind"))?,
                 amount: row.amount,
@@ -111,32 +114,43 @@ pub(super) async fn list(
         .collect()
 }
 
-pub(super) async fn payment_of(
+pub(super) async fn subject_of(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
     operation: OperationId,
-) -> Result<Option<PaymentId>, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"select payment_id as "payment_id: PaymentId" from operation where merchant_id = $1 and operation_id = $2"#,
+) -> Result<Option<Of>, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"select payment_id as "payment_id: PaymentId", payout_id as "payout_id: PayoutId"
+         from operation where merchant_id = $1 and operation_id = $2"#,
         merchant.as_uuid(),
         operation.as_uuid(),
     )
     .fetch_optional(&mut **tx)
-    .await
+    .await?;
+    Ok(row.and_then(|row| Of::of(row.payment_id, row.payout_id)))
 }
 
-/// Locks the operation's payment, as everybody does who changes either.
+/// Locks the operation's payment or payout, as everybody does who changes either.
 pub(super) async fn lock(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
     operation: OperationId,
 ) -> Result<(), sqlx::Error> {
+    let (payment, payout) = match subject_of(tx, merchant, operation).await? {
+        Some(of) => (of.payment().map(PaymentId::as_uuid), of.payout().map(PayoutId::as_uuid)),
+        None => return Ok(()),
+    };
     sqlx::query!(
-        "select 1 as one from payment where merchant_id = $1 and payment_id = (
-             select payment_id from operation where merchant_id = $1 and operation_id = $2)
-         for no key update",
+        r#"select p.one as "payment?", y.one as "payout?" from (select) nothing
+         left join lateral (
+             select 1 as one from payment where merchant_id = $1 and payment_id = $2 for no key update
+         ) p on true
+         left join lateral (
+             select 1 as one from payout where merchant_id = $1 and payout_id = $3 for no key update
+         ) y on true"#,
         merchant.as_uuid(),
-        operation.as_uuid(),
+        payment,
+        payout,
     )
     .fetch_optional(&mut **tx)
     .await?;
@@ -149,10 +163,10 @@ pub(super) async fn subject(
     operation: OperationId,
 ) -> Result<Option<Subject>, sqlx::Error> {
     let row = sqlx::query!(
-        r#"select o.kind, o.status, o.amount, o.currency, p.order_id, o.psp_account_id as "psp_account_id: PspAccountId",
-                o.psp_reference, o.reason, o.psp_target, p.capture_method, m.review_limit, a.psp
+        r#"select o.kind, o.status, o.amount, o.currency, p.order_id as "order_id?", o.psp_account_id as "psp_account_id: PspAccountId",
+                o.psp_reference, o.reason, o.psp_target, p.capture_method as "capture_method?", m.review_limit, a.psp
          from operation o
-         join payment p on p.merchant_id = $1 and p.payment_id = o.payment_id
+         left join payment p on p.merchant_id = $1 and p.payment_id = o.payment_id
          join psp_account a on a.merchant_id = $1 and a.psp_account_id = o.psp_account_id
          join merchant m on m.merchant_id = $1
          where o.merchant_id = $1 and o.operation_id = $2"#,
@@ -173,7 +187,8 @@ pub(super) async fn subject(
             psp_reference: row.psp_reference,
             reason: row.reason,
             psp_target: row.psp_target,
-            capture_method: row.capture_method.parse().map_err(|_| unknown("payment.capture_method"))?,
+            capture_method: (row.capture_method.map(|word| word.parse()).transpose())
+                .map_err(|_| unknown("payment.capture_method"))?,
             limit: row.review_limit,
         })
     })
@@ -269,9 +284,9 @@ pub(super) async fn evidence(
         TimelineEntry,
         r#"with subject as (
              select o.operation_id, o.payment_id, o.psp_account_id, a.operation_id as authorize_id,
-                    case o.kind when 'refund' then o.psp_reference else a.psp_reference end as psp_reference
+                    case when o.kind in ('refund', 'payout') then o.psp_reference else a.psp_reference end as psp_reference
              from operation o
-             join operation a on a.merchant_id = $1 and a.payment_id = o.payment_id and a.kind = 'authorize'
+             left join operation a on a.merchant_id = $1 and a.payment_id = o.payment_id and a.kind = 'authorize'
              where o.merchant_id = $1 and o.operation_id = $2
          )
          select at as "at!", source as "source!", kind as "kind!", operation_id as "operation_id: OperationId", outcome, detail
@@ -287,7 +302,8 @@ pub(super) async fn evidence(
                     concat_ws(', ', l.psp_line_id, l.gross || ' ' || l.currency, l.psp_reference)
              from subject s
              join settlement_line l on l.merchant_id = $1 and l.psp_account_id = s.psp_account_id
-                  and (l.operation_id in (s.operation_id, s.authorize_id) or l.psp_reference = s.psp_reference)
+                  and (l.operation_id in (s.operation_id, s.authorize_id) or l.psp_reference = s.psp_reference
+                       or l.psp_source = s.psp_reference)
              union all
              select b.opened_at, 'break', b.kind, b.operation_id, b.state, b.detail
              from recon_break b where b.merchant_id = $1 and b.operation_id = $2

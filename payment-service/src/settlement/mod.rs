@@ -130,6 +130,18 @@ async fn apply(
                 message: "the refund came back, by the settlement file".to_owned(),
             },
         },
+        // that it left our balance is no proof that it is there
+        (Effect::Payout, Aim::Payout { .. }) => {
+            Outcome::Succeeded(Success { reference, movement: None, amount: line.amount, captured: false })
+        }
+        (Effect::PayoutReversal, Aim::Payout { .. }) => Outcome::Declined {
+            reference: Some(reference),
+            decline: Decline {
+                code: decline::PAYOUT_FAILED,
+                decline_code: None,
+                message: "the payout came back, by the settlement file".to_owned(),
+            },
+        },
         _ => return Ok(Err("its operation is of another kind".to_owned())),
     };
     let recording = Recording {
@@ -148,12 +160,12 @@ async fn apply(
     Ok(match recorded.effect {
         operation::Effect::LateSuccess => Err("its operation had ended without it".to_owned()),
         operation::Effect::Twice => Err("its operation was done already, in another object".to_owned()),
-        operation::Effect::Now(_) => Ok(()),
+        operation::Effect::Now(_) | operation::Effect::Arrived => Ok(()),
         // somebody else was quicker, or it cannot become what the line says: that would be said again for ever
         operation::Effect::Stale | operation::Effect::Superseded => {
             let now = operation::get(pool, merchant, line.operation_id).await?;
             match now.map(|operation| operation.status) {
-                Some(Standing::Succeeded) if line.effect != Effect::RefundFailure => Ok(()),
+                Some(Standing::Succeeded) if !line.effect.takes_back() => Ok(()),
                 Some(Standing::Reversed) => Ok(()),
                 _ => Err("its operation cannot become what the line says".to_owned()),
             }
@@ -180,7 +192,8 @@ async fn disputed(pool: &PgPool, merchant: MerchantId, line: &Evidence) -> Resul
         fee: 0,
         returned_fee: 0,
     };
-    Ok(match dispute::record_of(pool, merchant, line.payment_id, &word).await? {
+    let Some(payment) = line.payment_id else { return Ok(Err("it is of no payment of ours".to_owned())) };
+    Ok(match dispute::record_of(pool, merchant, payment, &word).await? {
         Recorded::Now(..) | Recorded::Stale => Ok(()),
         Recorded::TooEarly => Err("nothing of its payment was captured".to_owned()),
         Recorded::NotOurs => Err("it is of no payment of ours".to_owned()),

@@ -14,10 +14,10 @@ use crate::dispute::{self, Recorded};
 use crate::engine::Engine;
 use crate::failpoint::Failpoint;
 use crate::merchant::PspAccount;
-use crate::operation::{self, By, Effect, Finding, Named, Recording};
+use crate::operation::{self, By, Effect, Finding, Named, OperationKind, Recording};
 use crate::psp::{
-    self, DisputeEvidence, Event, Evidence, Expected, Judgement, Outcome, Psp, PspReference, RefundEvidence,
-    Subject, Why,
+    self, DisputeEvidence, Event, Evidence, Expected, Judgement, Outcome, PayoutEvidence, Psp, PspReference,
+    RefundEvidence, Subject, Why,
 };
 
 /// How many events are taken from a merchant's inbox at once.
@@ -69,6 +69,7 @@ pub(crate) enum Word {
 enum Claim {
     Payment(Box<Evidence>),
     Refund(Box<RefundEvidence>),
+    Payout(Box<PayoutEvidence>),
 }
 
 impl Claim {
@@ -76,6 +77,7 @@ impl Claim {
         match self {
             Self::Payment(evidence) => evidence.judge(expected),
             Self::Refund(evidence) => evidence.judge(expected),
+            Self::Payout(evidence) => evidence.judge(expected),
         }
     }
 
@@ -83,6 +85,7 @@ impl Claim {
         match self {
             Self::Payment(evidence) => evidence.operation_id,
             Self::Refund(evidence) => evidence.operation_id,
+            Self::Payout(evidence) => evidence.operation_id,
         }
     }
 
@@ -90,6 +93,7 @@ impl Claim {
         match self {
             Self::Payment(evidence) => &evidence.reference,
             Self::Refund(evidence) => &evidence.reference,
+            Self::Payout(evidence) => &evidence.reference,
         }
     }
 
@@ -98,7 +102,11 @@ impl Claim {
             psp_account_id: row.psp_account_id,
             operation_id: self.operation_id(),
             reference: self.reference().clone(),
-            is_refund: matches!(self, Self::Refund(_)),
+            kind: match self {
+                Self::Payment(_) => OperationKind::Authorize,
+                Self::Refund(_) => OperationKind::Refund,
+                Self::Payout(_) => OperationKind::Payout,
+            },
         }
     }
 }
@@ -216,6 +224,7 @@ fn claim(row: &repo::Row) -> Result<Claim, Said> {
     match event.subject {
         Subject::Payment(evidence) => Ok(Claim::Payment(evidence)),
         Subject::Refund(evidence) => Ok(Claim::Refund(evidence)),
+        Subject::Payout(evidence) => Ok(Claim::Payout(evidence)),
         Subject::Dispute(evidence) => Err(Said::Dispute(evidence)),
         Subject::Other => Err(Verdict::Ignored.into()),
     }
@@ -313,6 +322,7 @@ async fn record(
     };
     match engine.record(merchant, recording).await.map(|recorded| recorded.effect) {
         Ok(Effect::Now(status)) => Verdict::Applied(operation_id, status.as_str(), None),
+        Ok(Effect::Arrived) => Verdict::Applied(operation_id, "arrived", None),
         Ok(Effect::LateSuccess) => {
             Verdict::Applied(operation_id, "late_success", Some("a late success: see the break"))
         }
@@ -330,6 +340,7 @@ fn subject_of(event: &Event) -> (Option<&str>, Option<OperationId>) {
     match &event.subject {
         Subject::Payment(evidence) => (Some(evidence.reference.as_str()), evidence.operation_id),
         Subject::Refund(evidence) => (Some(evidence.reference.as_str()), evidence.operation_id),
+        Subject::Payout(evidence) => (Some(evidence.reference.as_str()), evidence.operation_id),
         Subject::Dispute(evidence) => (Some(evidence.word.psp_reference.as_str()), None),
         Subject::Other => (None, None),
     }

@@ -34,16 +34,17 @@ async fn a_shop_that_is_right_passes_every_check_and_none_of_them_by_looking_at_
     assert_eq!(looked(Check::CapturePosted), 6);
     assert_eq!(looked(Check::RefundPosted), 4);
     assert_eq!(looked(Check::DisputePosted), 3);
-    let transactions =
-        "six captures, a booking, four reserves and what became of them, and the steps of three disputes";
-    assert_eq!(looked(Check::ZeroSum), 15 + 9, "{transactions}");
+    assert_eq!(looked(Check::PayoutPosted), 4);
+    let transactions = "six captures, a booking, four reserves and what became of them, and the steps of three disputes \
+                        and of four payouts";
+    assert_eq!(looked(Check::ZeroSum), 15 + 9 + 11, "{transactions}");
     assert_eq!(looked(Check::WebhookAgrees), 2);
     assert_eq!(looked(Check::Lines), 6);
     let lines = &report.of(Check::Lines).unwrap().figures;
     assert_eq!((lines["matched"], lines["with_break"], lines["waiting"]), (2, 2, 1));
     assert_eq!(report.of(Check::TrialBalance).unwrap().figures["sum_eur"], 0);
     let open = &report.of(Check::OpenOperations).unwrap().figures;
-    assert_eq!((open["open_and_younger"], open["wait_for_buyers"]), (3, 1));
+    assert_eq!((open["open_and_younger"], open["wait_for_buyers"], open["wait_for_banks"]), (4, 1, 1));
     assert_eq!(report.of(Check::OpenSettlement).unwrap().figures["open_breaks"], 3);
     assert_eq!(shop.text("select count(*)::text from payment where merchant_id = MERCHANT").await, "12");
 }
@@ -91,7 +92,7 @@ async fn what_is_open_offends_once_it_is_old(pool: PgPool) {
     assert_eq!(checks(&report, Verdict::Violated), BTreeSet::from(expected), "{report}");
     assert_eq!(report.exit_code(), 1);
     let operations = report.of(Check::OpenOperations).unwrap();
-    assert_eq!(operations.offending, 3);
+    assert_eq!(operations.offending, 4);
     let doubted = shop
         .text(
             "select o.operation_id::text from operation o join payment p using (merchant_id, payment_id)

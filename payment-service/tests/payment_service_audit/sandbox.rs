@@ -94,6 +94,10 @@ impl Scene {
             log.add("dispute", Some(&operation(&shop, order, ordinal).await), amount);
         }
         log.add("dispute_reversal", Some(&operation(&shop, "o-11", 1).await), 200);
+        for reference in ["po_11", "po_12", "po_13"] {
+            log.add("payout", Some(&payout(&shop, reference).await), 100);
+        }
+        log.add("payout_failure", Some(&payout(&shop, "po_13").await), 100);
         let sandbox = log.serve().await;
         shop.run(&format!("update psp_account set base_url = '{sandbox}' where merchant_id = MERCHANT"))
             .await;
@@ -132,6 +136,14 @@ async fn refund(shop: &Shop, order: &str, status: &str) -> String {
     .await
 }
 
+async fn payout(shop: &Shop, reference: &str) -> String {
+    shop.text(&format!(
+        "select operation_id::text from operation
+         where merchant_id = MERCHANT and kind = 'payout' and psp_reference = '{reference}'"
+    ))
+    .await
+}
+
 fn first(report: &Report, check: Check) -> &str {
     &report.of(check).unwrap().offenders[0].id
 }
@@ -142,15 +154,15 @@ async fn what_the_psp_did_is_what_the_ledger_says_and_open_exceptions(pool: PgPo
     let report = scene.violates(&[]).await;
     assert_eq!(report.exit_code(), 0, "{report}");
     let effects = report.of(Check::SandboxEffects).unwrap();
-    assert_eq!((effects.verdict, effects.looked_at), (Verdict::Holds, 16));
+    assert_eq!((effects.verdict, effects.looked_at), (Verdict::Holds, 20));
     let figure = |name: &str| effects.figures[name];
     assert_eq!(
         (figure("psp_eur"), figure("ledger_eur"), figure("in_doubt_eur"), figure("breaks_eur")),
-        (6000, 4000, 1000, 1000)
+        (5800, 3800, 1000, 1000)
     );
     assert_eq!(figure("of_no_operation_of_ours"), 0);
     let charged = report.of(Check::SandboxChargedOnce).unwrap();
-    assert_eq!((charged.verdict, charged.looked_at), (Verdict::Holds, 11));
+    assert_eq!((charged.verdict, charged.looked_at), (Verdict::Holds, 14));
 }
 
 #[sqlx::test(migrator = "ledger::MIGRATOR")]
@@ -161,6 +173,17 @@ async fn a_double_charge_is_found(pool: PgPool) {
     let report = scene.violates(&[Check::SandboxChargedOnce, Check::SandboxEffects]).await;
     assert_eq!(first(&report, Check::SandboxChargedOnce), format!("operation {twice}: 2 times"));
     let expected = format!("operation {twice}: the PSP 20.00 EUR, the ledger 1000");
+    assert_eq!(first(&report, Check::SandboxEffects), expected);
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn a_double_payout_is_found(pool: PgPool) {
+    let scene = Scene::open(&pool).await;
+    let twice = payout(&scene.shop, "po_11").await;
+    scene.log.add("payout", Some(&twice), 100);
+    let report = scene.violates(&[Check::SandboxChargedOnce, Check::SandboxEffects]).await;
+    assert_eq!(first(&report, Check::SandboxChargedOnce), format!("operation {twice}: 2 times"));
+    let expected = format!("operation {twice}: the PSP -2.00 EUR, the ledger -100");
     assert_eq!(first(&report, Check::SandboxEffects), expected);
 }
 
@@ -216,10 +239,10 @@ async fn money_without_an_operation_is_explained_by_an_open_break_alone(pool: Pg
     let scene = Scene::open(&pool).await;
     scene.log.add("charge", None, 300);
     let report = scene.violates(&[Check::SandboxEffects]).await;
-    assert_eq!(first(&report, Check::SandboxEffects), "pi_log_20 of 3.00 EUR: names no operation");
+    assert_eq!(first(&report, Check::SandboxEffects), "pi_log_24 of 3.00 EUR: names no operation");
     scene
         .shop
-        .run("update recon_break set psp_reference = 'pi_log_20' where merchant_id = MERCHANT and kind = 'unknown_to_us'")
+        .run("update recon_break set psp_reference = 'pi_log_24' where merchant_id = MERCHANT and kind = 'unknown_to_us'")
         .await;
     scene.violates(&[]).await;
     scene

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use money::{Currency, MerchantId, Money, OperationId, PaymentId, PspAccountId};
+use money::{Currency, MerchantId, Money, OperationId, PaymentId, PayoutId, PspAccountId};
 use payment_service::dispute::{self, DisputeEvent, Recorded, Word};
 use payment_service::idempotency::{Fingerprint, IdempotencyKey};
 use payment_service::operation::{
@@ -12,9 +12,10 @@ use payment_service::operation::{
     follow_in_tx, record_in_tx,
 };
 use payment_service::payment::NewPayment;
+use payment_service::payout::{self, NewPayout};
 use payment_service::psp::{
-    Action, Attempt, AttemptOutcome, CaptureMethod, Decline, Method, Outcome, PspReference, Success, Why,
-    decline,
+    Action, Attempt, AttemptOutcome, CaptureMethod, Decline, Method, Outcome, Psp, PspReference, Success,
+    Why, decline,
 };
 use reconciliation::{intake, run};
 use sqlx::{AssertSqlSafe, PgPool};
@@ -41,6 +42,8 @@ const OWNER: By = By::Owner { fence: 1 };
 /// | o-11 | charged; a refund of it came back, and another failed |
 ///
 /// A bank disputes a part of o-2; it took o-3 for good, and gave back what it had taken of o-11.
+///
+/// Of what o-1 brought, s-1 is paid out po_11; po_12 is on its way, po_13 came back, and another is being sent.
 pub struct Shop {
     pub pool: PgPool,
     pub merchant: MerchantId,
@@ -59,6 +62,7 @@ impl Shop {
         .await;
         shop.trade().await;
         shop.settle().await;
+        shop.pay_out().await;
         shop
     }
 
@@ -116,9 +120,9 @@ impl Shop {
         self.record(charged, OWNER, success("pi_21")).await;
         let came_back = self.follow("o-11", refund(300)).await;
         self.record(came_back, OWNER, done("re_11", 300, false)).await;
-        self.record(came_back, By::Evidence, refund_failed("re_11")).await;
-        let failed = self.follow("o-11", refund(100)).await;
-        self.record(failed, OWNER, refund_failed("re_12")).await;
+        self.record(came_back, By::Evidence, failed(decline::REFUND_FAILED, "re_11")).await;
+        let never = self.follow("o-11", refund(100)).await;
+        self.record(never, OWNER, failed(decline::REFUND_FAILED, "re_12")).await;
 
         self.dispute("pi_2", DisputeEvent::EvidenceWanted, 400, 0).await;
         self.dispute("pi_3", DisputeEvent::Lost, 1000, 0).await;
@@ -141,6 +145,40 @@ impl Shop {
         let recorded =
             dispute::record(&self.pool, self.merchant, self.account, payment, &word).await.unwrap();
         assert!(matches!(recorded, Recorded::Now(..)), "{recorded:?}");
+    }
+
+    /// What becomes of what is settled.
+    async fn pay_out(&self) {
+        let there = self.claim_payout().await;
+        self.record(there, OWNER, done("po_11", 100, true)).await;
+        let on_its_way = self.claim_payout().await;
+        self.record(on_its_way, OWNER, done("po_12", 100, false)).await;
+        let back = self.claim_payout().await;
+        self.record(back, OWNER, done("po_13", 100, true)).await;
+        self.record(back, By::Evidence, failed(decline::PAYOUT_FAILED, "po_13")).await;
+        self.claim_payout().await;
+    }
+
+    async fn claim_payout(&self) -> OperationId {
+        const NAMES: &[&str; 1] = &["seller"];
+        let new = NewPayout {
+            key: IdempotencyKey::try_from(uuid::Uuid::now_v7().to_string()).unwrap(),
+            fingerprint: Fingerprint::of(NAMES, [b"s-1"]),
+            payout_id: PayoutId::new(),
+            seller: "s-1".parse().unwrap(),
+            amount: Some(100),
+            currency: Currency::EUR,
+            destination: PspReference::parse("ba_1").unwrap(),
+            psp: Psp::Stripe,
+            psp_account_id: self.account,
+            statement_descriptor: None,
+            metadata: BTreeMap::new(),
+            lease: LEASE,
+            request_id: None,
+        };
+        let mut claimed = payout::claim(&self.pool, self.merchant, &[new]).await.unwrap();
+        let Some(payout::Claimed::Fresh(begun)) = claimed.pop() else { panic!("{claimed:?}") };
+        begun.errand.expected.operation_id
     }
 
     async fn follow(&self, order: &str, want: Want) -> OperationId {
@@ -328,8 +366,8 @@ const fn refund(minor: i64) -> Want {
     Want::Refund { amount: Some(minor), parts: None, returns_fee: true }
 }
 
-fn refund_failed(reference: &str) -> Outcome {
-    let decline = Decline { code: decline::REFUND_FAILED, decline_code: None, message: "no".to_owned() };
+fn failed(code: &'static str, reference: &str) -> Outcome {
+    let decline = Decline { code, decline_code: None, message: "no".to_owned() };
     Outcome::Declined { reference: Some(PspReference::parse(reference).unwrap()), decline }
 }
 

@@ -6,7 +6,7 @@ use super::*;
 async fn brokers_that_are_down_stop_nobody_and_get_everything_when_they_are_back(pool: PgPool) {
     let (shop, kafka) = (Shop::open(&pool).await, Kafka::start(3));
     let early = shop.payment(2).await;
-    assert_eq!(oldest_unpublished(&pool).await.unwrap().unwrap().payment_id, early);
+    assert_eq!(oldest_unpublished(&pool).await.unwrap().unwrap().subject_id, early.as_uuid());
     let stop = CancellationToken::new();
     let config = Config { message_timeout: Duration::from_millis(500), ..kafka.config() };
     let relay = tokio::spawn(Relay::new(pool.clone(), config.clone()).unwrap().run(stop.clone()));
@@ -22,7 +22,7 @@ async fn brokers_that_are_down_stop_nobody_and_get_everything_when_they_are_back
     until("the relay has tried and failed", || async { shop.lease().await.unwrap().0 > fence + 1 }).await;
     assert_eq!(shop.unpublished().await, 91);
     let oldest = oldest_unpublished(&pool).await.unwrap().unwrap();
-    assert_eq!((oldest.merchant_id, oldest.payment_id), (shop.merchant, early));
+    assert_eq!((oldest.merchant_id, oldest.subject_id), (shop.merchant, early.as_uuid()));
     until("its age grows", || async {
         oldest_unpublished(&pool).await.unwrap().unwrap().age >= oldest.age + Duration::from_millis(20)
     })
@@ -76,7 +76,7 @@ async fn no_event_is_sent_before_one_of_its_payment_that_failed(pool: PgPool) {
     let first = page(&relay, &shop).await;
     assert_eq!(figures(&first), (4, 0, 1));
     let waiting = &first.undelivered[0];
-    assert_eq!((waiting.payment_id, waiting.version), (payment, 1));
+    assert_eq!((waiting.subject_id, waiting.version), (payment.as_uuid(), 1));
     assert_eq!(kafka_code(&waiting.error), Some(RDKafkaErrorCode::InvalidRequiredAcks));
     assert!(kafka.read_all().await.is_empty(), "its successors were not sent");
     assert_eq!(figures(&page(&relay, &shop).await), (4, 4, 0));
@@ -102,7 +102,7 @@ async fn a_message_that_no_broker_takes_stops_its_own_payment_only(pool: PgPool)
         pages.push(page(&relay, &shop).await);
     }
     let undelivered: Vec<_> = pages.iter().flat_map(|page| &page.undelivered).collect();
-    assert!(undelivered.iter().all(|event| event.version == 1 && stuck.contains(&event.payment_id)));
+    assert!(undelivered.iter().all(|event| event.version == 1 && stuck.contains(&money::PaymentId::from_uuid(event.subject_id))));
     assert_eq!(kafka_code(&undelivered[0].error), Some(RDKafkaErrorCode::MessageSizeTooLarge));
     assert_eq!(pages.iter().map(|page| page.published).sum::<usize>(), 15, "nobody waits behind them");
     assert_eq!(shop.unpublished().await, 10);
@@ -137,7 +137,7 @@ async fn a_producer_that_died_is_replaced_and_goes_on(pool: PgPool) {
     );
     let failed = page(&relay, &shop).await;
     assert_eq!(figures(&failed), (3, 0, 1));
-    assert_eq!(failed.undelivered[0].payment_id, payment);
+    assert_eq!(failed.undelivered[0].subject_id, payment.as_uuid());
     assert_eq!(figures(&page(&relay, &shop).await), (3, 3, 0), "the next run has a live one");
     assert_eq!(kafka.first_copies().await, shop.events().await);
 }

@@ -6,6 +6,7 @@ mod charge;
 mod closing;
 mod looking_up;
 mod page;
+mod payouts;
 mod server;
 mod wire;
 
@@ -96,7 +97,7 @@ impl Shop {
     }
 
     fn errand(&self) -> Errand {
-        Errand { expected: expected(), order_id: self.order_id.clone(), method: self.method.clone() }
+        Errand { expected: expected(), order_id: self.order_id.clone(), method: Some(self.method.clone()) }
     }
 
     async fn authorize(&self) -> Exchange {

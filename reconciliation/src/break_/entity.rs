@@ -18,6 +18,8 @@ pub enum BreakKind {
     CapturedTwice,
     /// A second refund of an operation.
     RefundedTwice,
+    /// A second payout of an operation: the seller may have been paid twice.
+    PaidOutTwice,
     /// The PSP moved money for an operation that did not succeed at ours, and that could not be changed.
     Status,
     /// An operation that we had given up succeeded after all.
@@ -27,7 +29,7 @@ pub enum BreakKind {
 }
 
 impl BreakKind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::UnknownToUs,
         Self::MissingAtPsp,
         Self::Amount,
@@ -35,6 +37,7 @@ impl BreakKind {
         Self::Duplicate,
         Self::CapturedTwice,
         Self::RefundedTwice,
+        Self::PaidOutTwice,
         Self::Status,
         Self::LateSuccess,
         Self::DisputedBeyond,
@@ -50,6 +53,7 @@ impl BreakKind {
             Self::Duplicate => "duplicate",
             Self::CapturedTwice => "captured_twice",
             Self::RefundedTwice => "refunded_twice",
+            Self::PaidOutTwice => "paid_out_twice",
             Self::Status => "status",
             Self::LateSuccess => "late_success",
             Self::DisputedBeyond => "disputed_beyond",

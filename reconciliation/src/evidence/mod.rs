@@ -22,13 +22,13 @@ pub struct Evidence {
     pub psp_account_id: PspAccountId,
     /// The operation that it says succeeded.
     pub operation_id: OperationId,
-    /// That operation's payment.
-    pub payment_id: PaymentId,
-    /// Whether the money was taken or given back, or came back once it was.
+    /// That operation's payment; none of a payout.
+    pub payment_id: Option<PaymentId>,
+    /// Whether the money was taken, given back or sent, or came back once it was.
     pub effect: Effect,
-    /// How much, positive for a refund too. It need not be what the operation asked for.
+    /// How much, positive for a refund or payout too. It need not be what the operation asked for.
     pub amount: Money,
-    /// The PSP's object: for a capture `pi_...`, for a refund `re_...`, for a chargeback `dp_...`.
+    /// The PSP's object: for a capture `pi_...`, for a refund `re_...`, for a chargeback `dp_...`, for a payout `po_...`.
     pub psp_reference: Option<String>,
     /// The movement: `ch_...`.
     pub psp_movement: Option<String>,
@@ -44,14 +44,14 @@ pub struct Evidence {
 pub async fn pending(pool: &PgPool, merchant: MerchantId, limit: u16) -> Result<Vec<Evidence>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"select e.file_id as "file_id: FileId", e.line_no, l.psp_account_id as "psp_account_id: PspAccountId",
-                e.operation_id as "operation_id: OperationId", o.payment_id as "payment_id!: PaymentId", l.kind, l.gross,
+                e.operation_id as "operation_id: OperationId", o.payment_id as "payment_id: PaymentId", l.kind, l.gross,
                 l.currency, l.psp_reference, l.psp_movement, l.psp_source, l.occurred_at
          from settlement_evidence e
          join settlement_line l on l.merchant_id = e.merchant_id and l.file_id = e.file_id and l.line_no = e.line_no
          join settleable_operation o on o.merchant_id = e.merchant_id and o.operation_id = e.operation_id
          where e.merchant_id = $1 and e.settled_at is null and e.refused is null
-           and o.status <> 'reversed' and (o.status <> 'succeeded' or l.kind in ('refund_failure', 'chargeback_reversal'))
-           and not (o.status = 'declined' and o.effect = 'refund' and o.psp_reference is not null)
+           and o.status <> 'reversed' and (o.status <> 'succeeded' or l.kind in ('refund_failure', 'chargeback_reversal', 'payout_reversal'))
+           and not (o.status = 'declined' and o.effect in ('refund', 'payout') and o.psp_reference is not null)
          order by e.waiting_since, e.file_id, e.line_no limit $2"#,
         merchant.as_uuid(),
         i64::from(limit),

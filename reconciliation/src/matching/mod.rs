@@ -8,7 +8,7 @@ use money::{Currency, Money, OperationId, PaymentId};
 use crate::break_::BreakKind;
 use crate::statement::{Line, LineKind};
 
-/// What a line says was done to a buyer's money.
+/// What a line says was done to a buyer's money, or to a seller's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Effect {
     /// It was taken.
@@ -21,11 +21,22 @@ pub enum Effect {
     Chargeback,
     /// The bank returned it.
     ChargebackReversal,
+    /// It was sent to a seller.
+    Payout,
+    /// It did not arrive there, or came back.
+    PayoutReversal,
 }
 
 impl Effect {
-    const ALL: [Self; 5] =
-        [Self::Capture, Self::Refund, Self::RefundFailure, Self::Chargeback, Self::ChargebackReversal];
+    const ALL: [Self; 7] = [
+        Self::Capture,
+        Self::Refund,
+        Self::RefundFailure,
+        Self::Chargeback,
+        Self::ChargebackReversal,
+        Self::Payout,
+        Self::PayoutReversal,
+    ];
 
     /// The effect that `word` names.
     pub fn from_word(word: &str) -> Option<Self> {
@@ -40,7 +51,9 @@ impl Effect {
             LineKind::RefundFailure => Some(Self::RefundFailure),
             LineKind::Chargeback => Some(Self::Chargeback),
             LineKind::ChargebackReversal => Some(Self::ChargebackReversal),
-            LineKind::Fee | LineKind::Payout | LineKind::Adjustment => None,
+            LineKind::Payout => Some(Self::Payout),
+            LineKind::PayoutReversal => Some(Self::PayoutReversal),
+            LineKind::Fee | LineKind::Adjustment => None,
         }
     }
 
@@ -52,14 +65,24 @@ impl Effect {
             Self::RefundFailure => "refund_failure",
             Self::Chargeback => "chargeback",
             Self::ChargebackReversal => "chargeback_reversal",
+            Self::Payout => "payout",
+            Self::PayoutReversal => "payout_reversal",
         }
     }
 
     /// 1 where it adds to our balance at the PSP.
     pub const fn sign(self) -> i64 {
         match self {
-            Self::Capture | Self::RefundFailure | Self::ChargebackReversal => 1,
-            Self::Refund | Self::Chargeback => -1,
+            Self::Capture | Self::RefundFailure | Self::ChargebackReversal | Self::PayoutReversal => 1,
+            Self::Refund | Self::Chargeback | Self::Payout => -1,
+        }
+    }
+
+    /// Whether it undoes what an operation has done.
+    pub const fn takes_back(self) -> bool {
+        match self {
+            Self::RefundFailure | Self::ChargebackReversal | Self::PayoutReversal => true,
+            Self::Capture | Self::Refund | Self::Chargeback | Self::Payout => false,
         }
     }
 
@@ -69,6 +92,7 @@ impl Effect {
             Self::Capture => Self::Capture,
             Self::Refund | Self::RefundFailure => Self::Refund,
             Self::Chargeback | Self::ChargebackReversal => Self::Chargeback,
+            Self::Payout | Self::PayoutReversal => Self::Payout,
         }
     }
 }
@@ -88,11 +112,10 @@ pub enum Standing {
 impl Standing {
     /// Whether what a line says of the operation is in the ledger.
     const fn has(self, effect: Effect) -> bool {
-        match (self, effect) {
-            (Self::NotSucceeded, _)
-            | (Self::Succeeded, Effect::RefundFailure | Effect::ChargebackReversal) => false,
-            (Self::Succeeded, Effect::Capture | Effect::Refund | Effect::Chargeback)
-            | (Self::Reversed, _) => true,
+        match self {
+            Self::NotSucceeded => false,
+            Self::Succeeded => !effect.takes_back(),
+            Self::Reversed => true,
         }
     }
 }
@@ -104,11 +127,11 @@ pub struct Operation {
     pub operation_id: OperationId,
     /// The operation that the PSP was told of with its object: of a capture on its own, the authorisation.
     pub named_id: OperationId,
-    /// The payment that it is part of.
-    pub payment_id: PaymentId,
+    /// The payment that it is part of; none of a payout.
+    pub payment_id: Option<PaymentId>,
     /// The payment's order.
-    pub order_id: String,
-    /// What it does: a capture, a refund or a chargeback.
+    pub order_id: Option<String>,
+    /// What it does: a capture, a refund, a chargeback or a payout.
     pub effect: Effect,
     /// How it stands.
     pub standing: Standing,
@@ -172,7 +195,11 @@ impl Tie<'_> {
         match self.effect {
             Effect::Chargeback => self.operation.fee,
             Effect::ChargebackReversal => self.operation.returned_fee.saturating_neg(),
-            Effect::Capture | Effect::Refund | Effect::RefundFailure => 0,
+            Effect::Capture
+            | Effect::Refund
+            | Effect::RefundFailure
+            | Effect::Payout
+            | Effect::PayoutReversal => 0,
         }
     }
 }
@@ -180,7 +207,7 @@ impl Tie<'_> {
 /// What becomes of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision<'a> {
-    /// It explains itself: a fee or a payout.
+    /// It explains itself: a fee, or a payout of the PSP's own to our bank.
     Plain,
     /// It says what we say.
     Match(Tie<'a>),
@@ -243,6 +270,13 @@ impl Candidates {
         self.by_name.contains_key(&name)
     }
 
+    /// Whether a line names a payout of ours, by either name.
+    fn pays_out(&self, line: &Line) -> bool {
+        let theirs = reference_of(line).into_iter().flat_map(|name| self.by_reference(name, Effect::Payout));
+        let ours = line.operation_id.into_iter().flat_map(|name| self.by_name(name));
+        theirs.chain(ours).any(|operation| operation.effect == Effect::Payout)
+    }
+
     fn by_name(&self, name: OperationId) -> impl Iterator<Item = &Operation> {
         self.by_name.get(&name).into_iter().flatten().filter_map(|&index| self.operations.get(index))
     }
@@ -263,12 +297,13 @@ pub type Ties = HashSet<(OperationId, Effect)>;
 /// The PSP's name of the operation that a line is about.
 pub fn reference_of(line: &Line) -> Option<&str> {
     match line.kind {
-        LineKind::Refund | LineKind::RefundFailure | LineKind::Chargeback | LineKind::ChargebackReversal => {
-            line.psp_source.as_deref()
-        }
-        LineKind::Capture | LineKind::Fee | LineKind::Payout | LineKind::Adjustment => {
-            line.psp_reference.as_deref()
-        }
+        LineKind::Refund
+        | LineKind::RefundFailure
+        | LineKind::Chargeback
+        | LineKind::ChargebackReversal
+        | LineKind::Payout
+        | LineKind::PayoutReversal => line.psp_source.as_deref(),
+        LineKind::Capture | LineKind::Fee | LineKind::Adjustment => line.psp_reference.as_deref(),
     }
 }
 
@@ -280,7 +315,13 @@ pub fn decide<'a>(
     ties: &Ties,
     refused: Option<&str>,
 ) -> Decision<'a> {
-    if matches!(line.kind, LineKind::Fee | LineKind::Payout) {
+    let explains_itself = match line.kind {
+        LineKind::Fee => true,
+        // what is none of ours is the PSP's own
+        LineKind::Payout | LineKind::PayoutReversal => !candidates.pays_out(line),
+        _ => false,
+    };
+    if explains_itself {
         return Decision::Plain;
     }
     let paid = || {
@@ -434,11 +475,14 @@ pub const fn twice(effect: Effect) -> BreakKind {
     match effect {
         Effect::Capture => BreakKind::CapturedTwice,
         Effect::Refund => BreakKind::RefundedTwice,
-        Effect::RefundFailure | Effect::Chargeback | Effect::ChargebackReversal => BreakKind::Duplicate,
+        Effect::Payout => BreakKind::PaidOutTwice,
+        Effect::RefundFailure | Effect::Chargeback | Effect::ChargebackReversal | Effect::PayoutReversal => {
+            BreakKind::Duplicate
+        }
     }
 }
 
-/// What the line says was moved, as the operation counts: positive for a refund too.
+/// What the line says was moved, as the operation counts: positive for a refund or payout too.
 pub fn found(line: &Line) -> Money {
     let sign = Effect::of(line.kind).map_or(1, Effect::sign);
     Money::new(line.gross.saturating_mul(sign), line.currency)

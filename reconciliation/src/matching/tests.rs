@@ -10,8 +10,8 @@ fn operation(number: u128, reference: Option<&str>) -> Operation {
     Operation {
         operation_id: id(number),
         named_id: id(number),
-        payment_id: PaymentId::from_uuid(uuid::Uuid::from_u128(number)),
-        order_id: format!("o-{number}"),
+        payment_id: Some(PaymentId::from_uuid(uuid::Uuid::from_u128(number))),
+        order_id: Some(format!("o-{number}")),
         effect: Effect::Capture,
         standing: Standing::Succeeded,
         is_open: false,
@@ -47,13 +47,14 @@ fn line(kind: LineKind, gross: i64, reference: Option<&str>, ours: Option<u128>)
 
 /// What was decided, in a word.
 fn word(decision: &Decision<'_>) -> String {
+    let order = |operation: &Operation| operation.order_id.clone().unwrap_or_else(|| "no order".to_owned());
     match decision {
         Decision::Plain => "plain".to_owned(),
-        Decision::Match(tie) => format!("match {} by {}", tie.operation.order_id, tie.rule.as_str()),
-        Decision::Wait(tie) => format!("wait {}", tie.operation.order_id),
-        Decision::Differs(tie, difference) => format!("{difference:?} of {}", tie.operation.order_id),
+        Decision::Match(tie) => format!("match {} by {}", order(tie.operation), tie.rule.as_str()),
+        Decision::Wait(tie) => format!("wait {}", order(tie.operation)),
+        Decision::Differs(tie, difference) => format!("{difference:?} of {}", order(tie.operation)),
         Decision::Unexplained(unexplained) => match unexplained.about {
-            Some(about) => format!("{} near {}", unexplained.kind.as_str(), about.order_id),
+            Some(about) => format!("{} near {}", unexplained.kind.as_str(), order(about)),
             None => unexplained.kind.as_str().to_owned(),
         },
     }
@@ -152,7 +153,7 @@ fn a_refund_is_matched_to_a_refund_and_never_to_its_payment() {
 fn part(number: u128, minor: i64) -> Operation {
     Operation {
         named_id: id(1),
-        payment_id: PaymentId::from_uuid(uuid::Uuid::from_u128(1)),
+        payment_id: Some(PaymentId::from_uuid(uuid::Uuid::from_u128(1))),
         amount: Money::new(minor, Currency::EUR),
         ..operation(number, Some("pi_1"))
     }
@@ -232,6 +233,36 @@ fn a_chargeback_is_matched_by_its_own_name_and_what_came_back_beside_it() {
     check(vec![dispute(Standing::NotSucceeded)], &taken, None, "wait o-2");
     let less = Line { gross: -9_000, ..taken };
     check(vec![dispute(Standing::Succeeded)], &less, None, "Amount of o-2");
+}
+
+#[test]
+fn a_payout_of_ours_is_matched_and_the_psps_own_explains_itself() {
+    let payout = |standing| Operation {
+        payment_id: None,
+        order_id: None,
+        effect: Effect::Payout,
+        standing,
+        ..operation(2, Some("po_2"))
+    };
+    let sent = |gross, source: &str, ours| line(LineKind::Payout, gross, Some(source), ours);
+    let back = line(LineKind::PayoutReversal, 10_000, Some("po_2"), None);
+    let matched = "match no order by psp_reference";
+    check(vec![payout(Standing::Succeeded)], &sent(-10_000, "po_2", None), None, matched);
+    check(vec![payout(Standing::Reversed)], &sent(-10_000, "po_2", None), None, matched);
+    check(vec![payout(Standing::Reversed)], &back, None, matched);
+    check(vec![payout(Standing::Succeeded)], &back, None, "wait no order");
+    check(vec![payout(Standing::NotSucceeded)], &sent(-10_000, "po_2", None), None, "wait no order");
+    check(vec![payout(Standing::Succeeded)], &sent(-9_000, "po_2", None), None, "Amount of no order");
+    let unnamed = || vec![Operation { psp_reference: None, ..payout(Standing::NotSucceeded) }];
+    check(unnamed(), &sent(-10_000, "po_2", Some(2)), None, "wait no order");
+    let second = sent(-10_000, "po_3", Some(2));
+    check(vec![payout(Standing::Succeeded)], &second, None, "paid_out_twice near no order");
+    // the PSP's own, whatever it is called
+    for own in [sent(-10_000, "po_1", None), sent(-10_000, "po_1", Some(7))] {
+        check(vec![payout(Standing::Succeeded)], &own, None, "plain");
+    }
+    let returned = line(LineKind::PayoutReversal, 10_000, Some("po_1"), None);
+    check(vec![payout(Standing::Succeeded)], &returned, None, "plain");
 }
 
 #[test]

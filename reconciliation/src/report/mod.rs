@@ -138,6 +138,8 @@ pub struct CurrencyReport {
     pub adjustments: i64,
     /// All fees, those of lines and those on their own: positive.
     pub fees: i64,
+    /// Gross of what was sent to sellers: negative, but for what came back.
+    pub seller_payouts: i64,
     /// What remains of all that.
     pub net: i64,
     /// What the PSP sent to the bank: positive.

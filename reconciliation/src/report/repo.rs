@@ -86,6 +86,7 @@ pub(super) async fn currencies(
                 coalesce(sum(chargebacks) filter (where given), 0)::bigint as "chargebacks!",
                 coalesce(sum(adjustments) filter (where given), 0)::bigint as "adjustments!",
                 coalesce(sum(fees - fee_lines) filter (where given), 0)::bigint as "fees!",
+                coalesce(sum(seller_payouts) filter (where given), 0)::bigint as "seller_payouts!",
                 coalesce(sum(-payouts) filter (where given), 0)::bigint as "payouts!",
                 coalesce(sum(suspense) filter (where given), 0)::bigint as "suspense!",
                 sum(balance_change)::bigint as "booked!"
@@ -108,7 +109,9 @@ pub(super) async fn currencies(
             chargebacks: row.chargebacks,
             adjustments: row.adjustments,
             fees: row.fees,
-            net: row.captures + row.refunds + row.chargebacks + row.adjustments - row.fees,
+            seller_payouts: row.seller_payouts,
+            net: row.captures + row.refunds + row.chargebacks + row.adjustments + row.seller_payouts
+                - row.fees,
             payouts: row.payouts,
             suspense: row.suspense,
             psp_balance,

@@ -72,6 +72,7 @@ fn write_currency(out: &mut String, sums: &CurrencyReport) -> fmt::Result {
         ("chargebacks", sums.chargebacks, false),
         ("adjustments", sums.adjustments, false),
         ("fees", -sums.fees, true),
+        ("payouts to sellers", sums.seller_payouts, false),
         ("net", sums.net, true),
         ("payouts", -sums.payouts, true),
         ("in suspense", sums.suspense, false),

@@ -239,7 +239,7 @@ async fn post_in_tx<'a>(
         if let Some(operation) = settled_capture(decision) {
             let parts = splits.get(&operation.operation_id).map(Vec::as_slice).unwrap_or_default();
             if parts.iter().map(|part| part.amount).sum::<i64>() != operation.amount.minor {
-                return Err(Error::Splits(operation.payment_id));
+                return Err(Error::Splits(operation.operation_id));
             }
             booking.release(parts).ok_or(Error::Overflow)?;
         }
@@ -288,7 +288,7 @@ async fn withhold<'a>(
         let Some(operation) = settled_capture(decision) else { continue };
         let Some(booking) = groups.get_mut(&stored.key()) else { continue };
         for (seller, minor) in draws.get(&operation.operation_id).into_iter().flatten() {
-            booking.withhold(seller, *minor).ok_or(Error::Splits(operation.payment_id))?;
+            booking.withhold(seller, *minor).ok_or(Error::Splits(operation.operation_id))?;
         }
     }
     Ok(())
@@ -349,7 +349,7 @@ fn break_of(batch: &Batch, decided: &Decided<'_>, bookings: &BookingIds<'_>) -> 
         }
     };
     let subject = format!("{}/{}", batch.psp_account_id, line.psp_line_id);
-    let order_id = about.map(|operation| operation.order_id.clone()).or_else(|| line.order_id.clone());
+    let order_id = about.and_then(|operation| operation.order_id.clone()).or_else(|| line.order_id.clone());
     Some(NewBreak {
         expected,
         found: Some(matching::found(line)),
@@ -357,7 +357,7 @@ fn break_of(batch: &Batch, decided: &Decided<'_>, bookings: &BookingIds<'_>) -> 
         psp_line_id: Some(line.psp_line_id.clone()),
         psp_reference: line.psp_reference.clone(),
         operation_id: about.map(|operation| operation.operation_id).or(line.operation_id),
-        payment_id: about.map(|operation| operation.payment_id),
+        payment_id: about.and_then(|operation| operation.payment_id),
         order_id,
         booking_id: bookings.get(&decided.stored.key()).copied(),
         detail,

@@ -30,7 +30,10 @@ pub(super) struct Booking<'a> {
     pub chargebacks: i64,
     pub adjustments: i64,
     pub fee_lines: i64,
+    /// To our bank.
     pub payouts: i64,
+    /// To sellers, or taken for it.
+    pub seller_payouts: i64,
     pub fees: i64,
     /// Credited to suspense.
     pub suspense: i64,
@@ -56,6 +59,7 @@ impl<'a> Booking<'a> {
             adjustments: 0,
             fee_lines: 0,
             payouts: 0,
+            seller_payouts: 0,
             fees: 0,
             suspense: 0,
             receivable: 0,
@@ -72,7 +76,10 @@ impl<'a> Booking<'a> {
             LineKind::Refund | LineKind::RefundFailure => &mut self.refunds,
             LineKind::Chargeback | LineKind::ChargebackReversal => &mut self.chargebacks,
             LineKind::Fee => &mut self.fee_lines,
-            LineKind::Payout => &mut self.payouts,
+            LineKind::Payout | LineKind::PayoutReversal => match decision {
+                Decision::Plain => &mut self.payouts,
+                _ => &mut self.seller_payouts,
+            },
             LineKind::Adjustment => &mut self.adjustments,
         };
         *by_kind = by_kind.checked_add(line.gross)?;
@@ -165,10 +172,18 @@ impl<'a> Booking<'a> {
 
     /// By how much it changes our balance at the PSP.
     fn balance_change(&self) -> i128 {
-        [self.captures, self.refunds, self.chargebacks, self.adjustments, self.fee_lines, self.payouts]
-            .into_iter()
-            .map(i128::from)
-            .sum::<i128>()
+        [
+            self.captures,
+            self.refunds,
+            self.chargebacks,
+            self.adjustments,
+            self.fee_lines,
+            self.payouts,
+            self.seller_payouts,
+        ]
+        .into_iter()
+        .map(i128::from)
+        .sum::<i128>()
             - i128::from(self.fees)
     }
 }

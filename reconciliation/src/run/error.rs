@@ -1,4 +1,4 @@
-use money::PaymentId;
+use money::OperationId;
 
 /// Why settling stopped, or a chunk was not booked.
 #[derive(Debug, thiserror::Error)]
@@ -13,8 +13,8 @@ pub enum Error {
     #[error("settling: the ledger has a booking of lines that are not settled")]
     PostedBefore,
     /// The sellers' parts are not what was captured.
-    #[error("settling: the splits of payment {0} do not add up to its capture")]
-    Splits(PaymentId),
+    #[error("settling: the splits of capture {0} do not add up to it")]
+    Splits(OperationId),
     /// Amounts of a booking do not fit.
     #[error("settling: the sums do not fit 64 bits of minor units")]
     Overflow,

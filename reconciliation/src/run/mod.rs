@@ -11,7 +11,7 @@
 //! |---|---|---|
 //! | all | psp_balance G - F; psp_fees F | |
 //! | fee | psp_fees -G | |
-//! | payout | payout_in_transit -G | |
+//! | payout to our bank | payout_in_transit -G | |
 //! | match | each seller's pending, for a capture | psp_receivable A; seller debt, then available |
 //! | amount differs | | psp_receivable A; suspense G - A |
 //! | currency differs, or tied to nothing | | suspense G |

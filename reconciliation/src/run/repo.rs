@@ -203,8 +203,8 @@ pub(super) async fn claim_ripe_evidence(
            and (e.refused is not null or exists (
                select 1 from settleable_operation o
                where o.merchant_id = $1 and o.operation_id = e.operation_id
-                 and (o.status = 'reversed' or o.status = 'succeeded' and l.kind not in ('refund_failure', 'chargeback_reversal')
-                      or o.status = 'declined' and o.effect = 'refund' and o.psp_reference is not null)))
+                 and (o.status = 'reversed' or o.status = 'succeeded' and l.kind not in ('refund_failure', 'chargeback_reversal', 'payout_reversal')
+                      or o.status = 'declined' and o.effect in ('refund', 'payout') and o.psp_reference is not null)))
          order by e.file_id, e.line_no limit 1
          for no key update of e skip locked"#,
         merchant.as_uuid(),
@@ -225,8 +225,8 @@ pub(super) async fn claim_ripe_evidence(
            and (e.refused is not null or exists (
                select 1 from settleable_operation o
                where o.merchant_id = $1 and o.operation_id = e.operation_id
-                 and (o.status = 'reversed' or o.status = 'succeeded' and l.kind not in ('refund_failure', 'chargeback_reversal')
-                      or o.status = 'declined' and o.effect = 'refund' and o.psp_reference is not null)))
+                 and (o.status = 'reversed' or o.status = 'succeeded' and l.kind not in ('refund_failure', 'chargeback_reversal', 'payout_reversal')
+                      or o.status = 'declined' and o.effect in ('refund', 'payout') and o.psp_reference is not null)))
          order by e.line_no limit $4
          for no key update of e skip locked"#,
         merchant.as_uuid(),
@@ -243,8 +243,8 @@ pub(super) async fn claim_ripe_evidence(
 struct OperationRow {
     operation_id: OperationId,
     named_id: OperationId,
-    payment_id: PaymentId,
-    order_id: String,
+    payment_id: Option<PaymentId>,
+    order_id: Option<String>,
     effect: String,
     status: String,
     psp_reference: Option<String>,
@@ -264,7 +264,9 @@ impl TryFrom<OperationRow> for Operation {
             ("succeeded", _) => Standing::Succeeded,
             ("reversed", _) => Standing::Reversed,
             // it was made, and came back before we had heard that it succeeded
-            ("declined", Effect::Refund) if row.psp_reference.is_some() => Standing::Reversed,
+            ("declined", Effect::Refund | Effect::Payout) if row.psp_reference.is_some() => {
+                Standing::Reversed
+            }
             _ => Standing::NotSucceeded,
         };
         Ok(Self {
@@ -293,7 +295,7 @@ pub(super) async fn operations_by_reference(
     let rows = sqlx::query_as!(
         OperationRow,
         r#"select o.operation_id as "operation_id!: OperationId", o.named_id as "named_id!: OperationId",
-                o.payment_id as "payment_id!: PaymentId", o.order_id as "order_id!", o.effect as "effect!",
+                o.payment_id as "payment_id: PaymentId", o.order_id, o.effect as "effect!",
                 o.status as "status!", o.psp_reference, o.amount as "amount!", o.currency as "currency!", o.fee as "fee!",
                 o.returned_fee as "returned_fee!",
                 array(select m.effect from recon_match m
@@ -325,7 +327,7 @@ pub(super) async fn operations_by_name(
     let rows = sqlx::query_as!(
         OperationRow,
         r#"select o.operation_id as "operation_id!: OperationId", o.named_id as "named_id!: OperationId",
-                o.payment_id as "payment_id!: PaymentId", o.order_id as "order_id!", o.effect as "effect!",
+                o.payment_id as "payment_id: PaymentId", o.order_id, o.effect as "effect!",
                 o.status as "status!", o.psp_reference, o.amount as "amount!", o.currency as "currency!", o.fee as "fee!",
                 o.returned_fee as "returned_fee!",
                 array(select m.effect from recon_match m
@@ -472,13 +474,13 @@ pub(super) async fn insert_bookings(
         bookings.iter().map(|booking| booking.transaction.map(|id| id.as_uuid())).collect();
     sqlx::query!(
         "insert into settlement_booking (merchant_id, file_id, psp_account_id, late, booking_id, chunk_no, payout_id,
-             currency, transaction_id, lines, matched, captures, refunds, chargebacks, adjustments, fee_lines, payouts, fees,
-             suspense, booked_at)
+             currency, transaction_id, lines, matched, captures, refunds, chargebacks, adjustments, fee_lines, payouts,
+             seller_payouts, fees, suspense, booked_at)
          select $1, $2, $3, $4, b.*, now() from unnest($5::uuid[], $6::int[], $7::text[], $8::text[], $9::uuid[],
              $10::int[], $11::int[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[],
-             $17::bigint[], $18::bigint[], $19::bigint[])
+             $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[])
              as b (booking_id, chunk_no, payout_id, currency, transaction_id, lines, matched, captures, refunds, chargebacks,
-                   adjustments, fee_lines, payouts, fees, suspense)",
+                   adjustments, fee_lines, payouts, seller_payouts, fees, suspense)",
         merchant.as_uuid(),
         batch.file_id.as_uuid(),
         batch.psp_account_id.as_uuid(),
@@ -496,6 +498,7 @@ pub(super) async fn insert_bookings(
         &sums(|booking| booking.adjustments),
         &sums(|booking| booking.fee_lines),
         &sums(|booking| booking.payouts),
+        &sums(|booking| booking.seller_payouts),
         &sums(|booking| booking.fees),
         &sums(|booking| booking.suspense),
     )

@@ -45,14 +45,16 @@ pub enum LineKind {
     ChargebackReversal,
     /// What the PSP charges, on its own.
     Fee,
-    /// What the PSP sends to the bank, or gets back from it.
+    /// What the PSP sends to our bank, or to a seller's.
     Payout,
+    /// The same, come back: it did not arrive.
+    PayoutReversal,
     /// Anything else that moved our balance.
     Adjustment,
 }
 
 impl LineKind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Capture,
         Self::Refund,
         Self::RefundFailure,
@@ -60,6 +62,7 @@ impl LineKind {
         Self::ChargebackReversal,
         Self::Fee,
         Self::Payout,
+        Self::PayoutReversal,
         Self::Adjustment,
     ];
 
@@ -73,6 +76,7 @@ impl LineKind {
             Self::ChargebackReversal => "chargeback_reversal",
             Self::Fee => "fee",
             Self::Payout => "payout",
+            Self::PayoutReversal => "payout_reversal",
             Self::Adjustment => "adjustment",
         }
     }

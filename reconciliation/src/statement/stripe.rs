@@ -34,6 +34,7 @@ struct Columns {
     operation: usize,
     order: Option<usize>,
     refund_operation: Option<usize>,
+    description: Option<usize>,
 }
 
 const OPERATION: &str = "payment_metadata[payonce_operation]";
@@ -78,6 +79,7 @@ impl Columns {
             operation: needed(&[OPERATION])?,
             order: position(&["payment_metadata[order_id]"])?,
             refund_operation: position(&["refund_metadata[payonce_operation]"])?,
+            description: position(&["description"])?,
         })
     }
 }
@@ -191,6 +193,8 @@ impl Row<'_> {
             LineKind::Refund | LineKind::RefundFailure => columns.refund_operation,
             // nor a dispute, which has no name of ours
             LineKind::Chargeback | LineKind::ChargebackReversal => None,
+            // there is no column for the metadata of a payout: one of ours is described by its operation
+            LineKind::Payout | LineKind::PayoutReversal => columns.description,
             _ => Some(columns.operation),
         };
         let occurred_at = self.moment(columns.created)?;
@@ -272,7 +276,8 @@ fn kind_of(category: &str) -> LineKind {
         "dispute" => LineKind::Chargeback,
         "dispute_reversal" => LineKind::ChargebackReversal,
         "fee" | "network_cost" => LineKind::Fee,
-        "payout" | "payout_reversal" => LineKind::Payout,
+        "payout" => LineKind::Payout,
+        "payout_reversal" => LineKind::PayoutReversal,
         // what is new to us moves our balance all the same, and a person looks at it
         _ => LineKind::Adjustment,
     }

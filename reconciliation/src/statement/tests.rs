@@ -98,7 +98,7 @@ fn categories_become_kinds() {
         ("fee", LineKind::Fee),
         ("network_cost", LineKind::Fee),
         ("payout", LineKind::Payout),
-        ("payout_reversal", LineKind::Payout),
+        ("payout_reversal", LineKind::PayoutReversal),
         ("other_adjustment", LineKind::Adjustment),
         ("partial_capture_reversal", LineKind::Adjustment),
         ("invented_tomorrow", LineKind::Adjustment),
@@ -118,6 +118,18 @@ fn a_refund_is_named_by_its_own_metadata_not_by_its_payments() {
     let id = "6ea98b1d-4fd1-846a-9e24-c99a5744a0ae";
     let content = format!("{HEADER},refund_metadata[payonce_operation]\n{row},{id}\n");
     assert_eq!(read(content.as_bytes()).unwrap().remove(0).operation_id, Some(id.parse().unwrap()));
+}
+
+#[test]
+fn a_payout_is_named_by_its_description_alone() {
+    let id = "6ea98b1d-4fd1-846a-9e24-c99a5744a0ae";
+    for category in ["payout", "payout_reversal"] {
+        for (description, named) in [("STRIPE PAYOUT", None), ("", None), (id, Some(id.parse().unwrap()))] {
+            let row = CHARGE.replace(",charge,", &format!(",{category},")).replace("Order 1", description);
+            let line = read(format!("{HEADER}\n{row}\n").as_bytes()).unwrap().remove(0);
+            assert_eq!(line.operation_id, named, "{category} {description}");
+        }
+    }
 }
 
 #[test]

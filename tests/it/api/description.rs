@@ -7,10 +7,10 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::{Answer, Api, new_key, order_of};
-use crate::world::World;
+use crate::world::{World, payout};
 
 /// Every route of the service, from the design: none is forgotten, and none is there that nobody knows of.
-const ROUTES: [&str; 27] = [
+const ROUTES: [&str; 30] = [
     "get /healthz",
     "get /openapi.json",
     "get /readyz",
@@ -27,6 +27,8 @@ const ROUTES: [&str; 27] = [
     "get /v1/payments/{payment_id}/refunds",
     "get /v1/payments/{payment_id}/timeline",
     "get /v1/payments/{payment_id}/void",
+    "get /v1/payouts",
+    "get /v1/payouts/{payout_id}",
     "get /v1/reviews",
     "get /v1/reviews/{operation_id}",
     "get /v1/wallets/{seller}",
@@ -35,6 +37,7 @@ const ROUTES: [&str; 27] = [
     "post /v1/payments/{payment_id}/capture",
     "post /v1/payments/{payment_id}/refunds",
     "post /v1/payments/{payment_id}/void",
+    "post /v1/payouts",
     "post /v1/reviews/{operation_id}/ask",
     "post /v1/reviews/{operation_id}/close",
     "post /v1/webhooks/{psp_account}",
@@ -185,6 +188,7 @@ async fn what_is_answered_is_as_described() {
     let world = World::new(&[]);
     let (api, shop) = (Api::of(&world).await, &world.stage.shop);
     let key = shop.api_key.as_str();
+    world.fund("bert", 5000).await;
     let paid = api.pay(key, "k-1", &order_of("anna", "o-1", 1000)).await.json();
     let mut full = order_of("anna", "o-2", 1000);
     full["metadata"] = json!({"note": "ü"});
@@ -204,6 +208,12 @@ async fn what_is_answered_is_as_described() {
     world.disputed(&json!({})).await;
     let disputes = api.get(key, "/v1/disputes").await.json();
     let dispute = format!("/v1/disputes/{}", disputes["data"][0]["dispute_id"].as_str().unwrap());
+    let mut full = payout("bert", 3000);
+    full["statement_descriptor"] = json!("SHOP");
+    full["metadata"] = json!({"note": "ü"});
+    let sent = api.follow(key, "/v1/payouts", "k-5", &full).await.json();
+    assert_eq!(api.follow(key, "/v1/payouts", "k-6", &full).await.status, 409);
+    let sent = format!("/v1/payouts/{}", sent["payout_id"].as_str().unwrap());
     let mut seen: BTreeSet<String> = BTreeSet::new();
     for (template, path) in [
         ("/healthz", "/healthz".to_owned()),
@@ -224,6 +234,8 @@ async fn what_is_answered_is_as_described() {
         ("/v1/payments/{payment_id}/refunds", format!("{payment}/refunds")),
         ("/v1/payments/{payment_id}/timeline", format!("{payment}/timeline")),
         ("/v1/payments/{payment_id}/void", format!("{payment}/void")),
+        ("/v1/payouts", "/v1/payouts?limit=1&status=paid&seller=bert".to_owned()),
+        ("/v1/payouts/{payout_id}", sent),
         ("/v1/reviews", "/v1/reviews?limit=1".to_owned()),
         ("/v1/reviews/{operation_id}", review),
         ("/v1/wallets/{seller}", "/v1/wallets/anna".to_owned()),

@@ -8,12 +8,12 @@ use tokio::task::block_in_place;
 use uuid::Uuid;
 
 use super::{Answer, Api, new_key, open_shop, order_of};
-use crate::world::World;
+use crate::world::{World, payout};
 
 const SCOPES: [&str; 4] = ["payments", "finance_read", "finance_write", "webhooks"];
 
 /// What each route needs; those that need no key are not here.
-const NEEDS: [(&str, &str, &str); 23] = [
+const NEEDS: [(&str, &str, &str); 26] = [
     ("post", "/v1/payments", "payments"),
     ("get", "/v1/payments", "payments"),
     ("get", "/v1/payments/{payment_id}", "payments"),
@@ -26,6 +26,9 @@ const NEEDS: [(&str, &str, &str); 23] = [
     ("get", "/v1/payments/{payment_id}/refunds", "payments"),
     ("post", "/v1/payments/{payment_id}/refunds", "payments"),
     ("get", "/v1/operations/{operation_id}", "payments"),
+    ("get", "/v1/payouts", "finance_read"),
+    ("post", "/v1/payouts", "finance_write"),
+    ("get", "/v1/payouts/{payout_id}", "finance_read"),
     ("get", "/v1/reviews", "finance_read"),
     ("get", "/v1/reviews/{operation_id}", "finance_read"),
     ("post", "/v1/reviews/{operation_id}/ask", "finance_write"),
@@ -44,12 +47,16 @@ struct Routes {
     payment_id: String,
     operation_id: String,
     dispute_id: String,
+    payout_id: String,
     key: String,
 }
 
 impl Routes {
     async fn of(world: &World, api: &Api) -> Self {
         let key = world.stage.shop.api_key.clone();
+        world.fund("bert", 10_000).await;
+        let sent = world.stage.client.post("/v1/payouts", "sent", &payout("bert", 1)).await.unwrap();
+        let payout_id = sent.json()["payout_id"].as_str().unwrap().to_owned();
         let paid = api.pay(&key, "first", &order_of("anna", "first", 1000)).await.json();
         let payment_id = paid["payment_id"].as_str().unwrap().to_owned();
         let operations = api.get(&key, &format!("/v1/payments/{payment_id}/operations")).await.json();
@@ -58,7 +65,7 @@ impl Routes {
         world.disputed(&json!({})).await;
         let disputes = api.get(&key, "/v1/disputes").await.json();
         let dispute_id = disputes["data"][0]["dispute_id"].as_str().unwrap().to_owned();
-        Self { payment_id, operation_id, dispute_id, key }
+        Self { payment_id, operation_id, dispute_id, payout_id, key }
     }
 
     /// A payment that can be captured, let go or given back, as the route needs it.
@@ -78,12 +85,17 @@ impl Routes {
         let path = template.replace("{payment_id}", &payment_id).replace("{seller}", "anna");
         let path =
             path.replace("{operation_id}", &self.operation_id).replace("{dispute_id}", &self.dispute_id);
+        let path = path.replace("{payout_id}", &self.payout_id);
         let query = if template.ends_with("/entries") { "?currency=EUR" } else { "" };
         let mut request = match method {
             "post" if template.ends_with("/close") => api
                 .request(Method::POST, &path)
                 .header("idempotency-key", Uuid::now_v7().to_string())
                 .json(&json!({"outcome": "failed", "reason": "a test"})),
+            "post" if template == "/v1/payouts" => api
+                .request(Method::POST, &path)
+                .header("idempotency-key", Uuid::now_v7().to_string())
+                .json(&payout("bert", 1)),
             "post" if follows => api
                 .request(Method::POST, &path)
                 .header("idempotency-key", Uuid::now_v7().to_string())
@@ -138,8 +150,10 @@ async fn each_route_opens_to_the_scope_that_it_needs_and_to_no_other() {
         }
     }
     // one by the key with the scope alone, and one by each that lacks another
-    let paid = "select count(*) from payment where order_id not like 'to-follow-%'";
+    let paid =
+        "select count(*) from payment where order_id not like 'to-follow-%' and order_id not like 'funds-%'";
     assert_eq!(world.count(paid).await, 1 + 1 + 3);
+    assert_eq!(world.count("select count(*) from payout").await, 1 + 1 + 3);
 }
 
 /// The key with some of its bytes replaced: of the merchant's id, the key's id or the secret.
@@ -197,9 +211,14 @@ async fn without_a_key_that_is_good_no_route_opens_and_none_says_why() {
             assert_eq!(document, same, "all are refused with the same words");
         }
     }
-    let paid = "select count(*) from payment where order_id not like 'to-follow-%'";
+    let paid =
+        "select count(*) from payment where order_id not like 'to-follow-%' and order_id not like 'funds-%'";
     assert_eq!(world.count(paid).await, 1);
-    assert_eq!(world.count("select count(*) from operation where kind <> 'authorize'").await, 0);
+    assert_eq!(
+        world.count("select count(*) from operation where kind <> 'authorize'").await,
+        1,
+        "what was sent before"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

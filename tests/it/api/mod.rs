@@ -108,7 +108,7 @@ impl Api {
         self.send(self.to_pay(key, idempotency_key).json(body)).await
     }
 
-    /// A request about a payment.
+    /// A request about a payment, or for a payout.
     async fn follow(&self, key: &str, path: &str, idempotency_key: &str, body: &Value) -> Answer {
         let request = self.request(Method::POST, path).bearer_auth(key);
         self.send(request.header("idempotency-key", idempotency_key).json(body)).await

@@ -7,7 +7,7 @@ use tests::installation::Shop;
 use uuid::Uuid;
 
 use super::{Answer, Api, open_shop, order_of};
-use crate::world::World;
+use crate::world::{World, payout};
 
 /// A merchant with a payment of 1000 to each of two sellers, one of whom has the same name at both merchants.
 struct Tenant {
@@ -186,4 +186,36 @@ async fn a_webhook_speaks_for_the_merchant_whose_secret_signed_it_alone() {
         })
         .await;
     assert_eq!(api.get(&one.shop.api_key, "/v1/payments?limit=10").await.json(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_sends_or_sees_what_is_anothers_to_pay_out() {
+    let world = World::new(&[]);
+    let (api, one, other) = (Api::of(&world).await, world.stage.shop.clone(), open_shop(&world, "Other"));
+    world.fund("anna", 1000).await;
+    let send = async |shop: &Shop, key: &str, body: &Value| {
+        let request = api.request(Method::POST, "/v1/payouts").bearer_auth(&shop.api_key);
+        api.send(request.header("idempotency-key", key).json(body)).await
+    };
+    let mut body = payout("anna", 600);
+    let sent = send(&one, "both", &body).await.json();
+    // a seller of the same name, who has nothing
+    let nothing = send(&other, "both", &body).await;
+    nothing.refused("the other's", 409, "payout_exceeds_available");
+    assert_eq!(nothing.problem()["available_amount"], 0);
+    body["psp_account_id"] = json!(one.psp_account_id);
+    let through = send(&other, "through", &body).await;
+    through.refused_field("another's", 422, "validation_failed", "psp_account_id");
+
+    let key = &other.api_key;
+    let (theirs, nobodys) = (sent["payout_id"].as_str().unwrap(), Uuid::now_v7());
+    let found = api.get(key, &format!("/v1/payouts/{theirs}")).await;
+    found.refused(theirs, 404, "not_found");
+    let unknown = api.get(key, &format!("/v1/payouts/{nobodys}")).await;
+    assert_eq!(without_its_request(&found), without_its_request(&unknown));
+    for query in ["", "?seller=anna", &format!("?cursor={nobodys}")] {
+        let listed = api.get(key, &format!("/v1/payouts{query}")).await.json();
+        assert_eq!(listed, json!({"data": [], "next_cursor": null}), "{query}");
+    }
+    assert_eq!(api.all(&one.api_key, "/v1/payouts?seller=anna", 1).await, [sent]);
 }

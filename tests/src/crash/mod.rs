@@ -238,9 +238,9 @@ async fn shop(
 
 /// Waits until every event that was committed has come to Kafka, but not for ever, and answers what was committed.
 async fn relayed(pool: &PgPool, kafka: &Kafka) -> Result<Vec<Arrived>, Error> {
-    let query = "select payment_id::text, version, event_id::text from payment_event";
+    let query = "select subject_id::text, version, event_id::text from payment_event";
     let rows: Vec<(String, i32, String)> = sqlx::query_as(query).fetch_all(pool).await?;
-    let of_row = |(payment_id, version, event_id)| Arrived { payment_id, version, event_id };
+    let of_row = |(subject_id, version, event_id)| Arrived { subject_id, version, event_id };
     let committed: Vec<Arrived> = rows.into_iter().map(of_row).collect();
     let until = Instant::now() + RELAY_PATIENCE;
     while Instant::now() < until {

@@ -354,7 +354,7 @@ impl Evidence<'_> {
         let mut latest: BTreeMap<&str, i32> = BTreeMap::new();
         let mut found = Vec::new();
         for event in self.arrived {
-            let latest = latest.entry(&event.payment_id).or_default();
+            let latest = latest.entry(&event.subject_id).or_default();
             if event.version > *latest + 1 || !committed.contains(event) {
                 found.push(format!("{event:?} after {latest}"));
             }
@@ -416,6 +416,7 @@ mod tests {
             payment_intent: Some("pi_1".to_owned()),
             refund: None,
             dispute: kind.starts_with("dispute").then(|| key.to_owned()),
+            payout: None,
             metadata: named("a"),
             refund_metadata: (kind == "refund").then(|| named(key)),
             idempotency_key: Some(key.to_owned()),
@@ -429,7 +430,7 @@ mod tests {
     }
 
     fn event(version: i32) -> Arrived {
-        Arrived { payment_id: "p".to_owned(), version, event_id: format!("e-{version}") }
+        Arrived { subject_id: "p".to_owned(), version, event_id: format!("e-{version}") }
     }
 
     impl World {

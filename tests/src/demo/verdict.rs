@@ -378,6 +378,7 @@ mod tests {
                 payment_intent: None,
                 refund: None,
                 dispute: None,
+                payout: None,
                 refund_metadata: None,
                 idempotency_key: None,
                 kind: "charge".to_owned(),

@@ -193,8 +193,13 @@ pub(super) async fn clearing(db: &mut PgConnection, merchant: MerchantId) -> Res
              select 'psp_receivable/' || psp_account_id, currency, -amount, 0
              from operation where merchant_id = $1 and kind = 'refund' and status = 'succeeded'
              union all
+             select 'psp_receivable/' || psp_account_id, currency, -amount, 0
+             from payout where merchant_id = $1 and status = 'paid'
+             union all
+             select 'payout_clearing', currency, -amount, 0 from payout where merchant_id = $1 and status = 'in_transit'
+             union all
              select 'psp_receivable/' || o.psp_account_id, o.currency,
-                    case m.effect when 'refund' then m.allocated else -m.allocated end, 0
+                    case when m.effect in ('refund', 'payout') then m.allocated else -m.allocated end, 0
              from recon_match m join operation o on o.merchant_id = $1 and o.operation_id = m.operation_id
              where m.merchant_id = $1 and m.revoked_at is null
              union all
@@ -212,7 +217,7 @@ pub(super) async fn clearing(db: &mut PgConnection, merchant: MerchantId) -> Res
              union all
              select a.code, e.currency, 0, e.amount
              from ledger_account a join ledger_entry e on e.merchant_id = $1 and e.account_id = a.account_id
-             where a.merchant_id = $1 and (a.code = 'suspense' or a.code like 'psp\_receivable/%')
+             where a.merchant_id = $1 and (a.code in ('suspense', 'payout_clearing') or a.code like 'psp\_receivable/%')
          ), account as (
              select code, currency, sum(expected) as expected, sum(booked) as booked from part group by code, currency
          ), offender as (

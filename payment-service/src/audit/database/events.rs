@@ -25,12 +25,15 @@ pub(super) async fn webhook_agrees(
              where case a.applied_as
                         -- it may have been taken back since
                         when 'succeeded' then o.status in ('succeeded', 'reversed')
+                        when 'arrived' then exists (
+                            select from payout y where y.merchant_id = $1 and y.payout_id = o.payout_id
+                              and y.status in ('paid', 'returned'))
                         when 'late_success' then exists (
                             select from recon_break b where b.merchant_id = $1 and b.kind = 'late_success'
                               and b.operation_id = o.operation_id)
                         when 'twice' then exists (
                             select from recon_break b where b.merchant_id = $1
-                              and b.kind in ('captured_twice', 'refunded_twice') and b.operation_id = o.operation_id)
+                              and b.kind in ('captured_twice', 'refunded_twice', 'paid_out_twice') and b.operation_id = o.operation_id)
                         else o.status = a.applied_as end is not true
          )
          select (select count(*) from applied) as "looked!", (select count(*) from offender) as "offending!",
@@ -92,12 +95,12 @@ pub(super) async fn published_in_order(
     let counted = sqlx::query_as!(
         Counted,
         r#"with step as (
-             select payment_id, version, published_at, lag(published_at) over one as before,
+             select subject_id, version, published_at, lag(published_at) over one as before,
                     row_number() over one as place
              from payment_event where merchant_id = $1
-             window one as (partition by payment_id order by version)
+             window one as (partition by subject_id order by version)
          ), offender as (
-             select distinct payment_id::text as id from step
+             select distinct subject_id::text as id from step
              where published_at is not null and place > 1 and (before is null or before > published_at)
          )
          select (select count(*) from step where published_at is not null) as "looked!",
@@ -135,10 +138,10 @@ pub(super) async fn outbox_age(
 ) -> Result<Found, sqlx::Error> {
     let row = sqlx::query!(
         r#"with waiting as (
-             select payment_id, version, recorded_at from payment_event
+             select subject_id, version, recorded_at from payment_event
              where merchant_id = $1 and published_at is null
          ), offender as (
-             select payment_id || '/' || version as id, recorded_at from waiting
+             select subject_id || '/' || version as id, recorded_at from waiting
              where recorded_at < now() - $2::bigint * interval '1 millisecond'
                and exists (select from relay_lease where merchant_id = $1)
          )

@@ -13,6 +13,7 @@ mod guards;
 mod operations;
 mod orders;
 mod payments;
+mod payouts;
 mod settlement;
 mod tenants;
 
@@ -133,6 +134,7 @@ pub(super) async fn look(
         Check::CapturePosted => bookings::capture_posted(db, merchant).await,
         Check::RefundPosted => bookings::refund_posted(db, merchant).await,
         Check::DisputePosted => disputes::posted(db, merchant).await,
+        Check::PayoutPosted => payouts::posted(db, merchant).await,
         Check::PostedOnce => bookings::posted_once(db, merchant).await,
         Check::SettlementMoved => bookings::settlement_moved(db, merchant).await,
         Check::WebhookAgrees => events::webhook_agrees(db, merchant).await,

@@ -14,6 +14,11 @@ pub(super) async fn agrees(db: &mut PgConnection, merchant: MerchantId) -> Resul
              select o.operation_id, o.kind, o.status as operation, p.status as payment
              from operation o join payment p on p.merchant_id = $1 and p.payment_id = o.payment_id
              where o.merchant_id = $1
+         ), sent as (
+             select y.payout_id, o.status as operation, y.status as payout,
+                    o.amount = y.amount and o.currency = y.currency and o.psp_account_id = y.psp_account_id as same
+             from payout y left join operation o on o.merchant_id = $1 and o.payout_id = y.payout_id
+             where y.merchant_id = $1
          ), offender as (
              select operation_id::text as id from pair
              where not case
@@ -30,8 +35,15 @@ pub(super) async fn agrees(db: &mut PgConnection, merchant: MerchantId) -> Resul
                  when kind = 'void' and operation = 'succeeded' then payment in ('voided', 'captured')
                  when kind = 'refund' then payment in ('partially_captured', 'captured')
                  else true end
+             union all
+             select payout_id::text from sent
+             where same is not true or not case operation
+                 when 'succeeded' then payout in ('in_transit', 'paid')
+                 when 'reversed' then payout in ('failed', 'returned')
+                 when 'declined' then payout = 'failed'
+                 else payout = 'processing' end
          )
-         select (select count(*) from pair) as "looked!", (select count(*) from offender) as "offending!",
+         select (select count(*) from pair) + (select count(*) from sent) as "looked!", (select count(*) from offender) as "offending!",
                 array(select id from offender order by id limit 5) as "offenders!""#,
         merchant.as_uuid(),
     )
@@ -98,7 +110,8 @@ pub(super) async fn left_open(
                 (select count(*) from offender) as "offending!",
                 array(select id from offender order by id limit 5) as "offenders!",
                 (select count(*) from open where not old) as "younger!",
-                (select count(*) from operation where merchant_id = $1 and status = 'requires_action') as "buyers!""#,
+                (select count(*) from operation where merchant_id = $1 and status = 'requires_action') as "buyers!",
+                (select count(*) from payout where merchant_id = $1 and status = 'in_transit') as "banks!""#,
         merchant.as_uuid(),
         in_ms(age),
     )
@@ -108,5 +121,6 @@ pub(super) async fn left_open(
         Found { looked: row.looked, offending: row.offending, offenders: row.offenders, ..Found::default() };
     Ok(found
         .with("open_and_younger", Figure::Sum(row.younger))
-        .with("wait_for_buyers", Figure::Sum(row.buyers)))
+        .with("wait_for_buyers", Figure::Sum(row.buyers))
+        .with("wait_for_banks", Figure::Sum(row.banks)))
 }

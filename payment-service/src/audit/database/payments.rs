@@ -5,7 +5,7 @@ use money::MerchantId;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{Counted, Found};
+use super::{Counted, Found, payouts};
 use crate::outbox;
 use crate::payment::{PaymentEvent, PaymentStatus};
 
@@ -104,16 +104,19 @@ pub(super) async fn sums(db: &mut PgConnection, merchant: MerchantId) -> Result<
 pub(super) async fn versions(db: &mut PgConnection, merchant: MerchantId) -> Result<Found, sqlx::Error> {
     let counted = sqlx::query_as!(
         Counted,
-        r#"with history as (
-             select payment_id, count(*) as events, min(version) as first, max(version) as last
-             from payment_event where merchant_id = $1 group by payment_id
+        r#"with subject as (
+             select payment_id as id, version from payment where merchant_id = $1
+             union all
+             select payout_id, version from payout where merchant_id = $1
+         ), history as (
+             select subject_id, count(*) as events, min(version) as first, max(version) as last
+             from payment_event where merchant_id = $1 group by subject_id
          ), offender as (
-             select p.payment_id::text as id
-             from payment p left join history h on h.payment_id = p.payment_id
-             where p.merchant_id = $1
-               and (h.events is distinct from p.version::bigint or h.first <> 1 or h.last <> p.version)
+             select s.id::text as id
+             from subject s left join history h on h.subject_id = s.id
+             where h.events is distinct from s.version::bigint or h.first <> 1 or h.last <> s.version
          )
-         select (select count(*) from payment where merchant_id = $1) as "looked!",
+         select (select count(*) from subject) as "looked!",
                 (select count(*) from offender) as "offending!",
                 array(select id from offender order by id limit 5) as "offenders!""#,
         merchant.as_uuid(),
@@ -141,13 +144,13 @@ impl Walk {
 pub(super) async fn path(db: &mut PgConnection, merchant: MerchantId) -> Result<Found, sqlx::Error> {
     let mut found = Found::default();
     let mut rows = sqlx::query!(
-        r#"select e.payment_id, e.type as kind, e.data ->> 'status' as status, p.status as now
+        r#"select p.payment_id, e.type as kind, e.data ->> 'status' as status, p.status as now
          from payment_event e join payment p on p.merchant_id = $1 and p.payment_id = e.payment_id
          where e.merchant_id = $1
          order by e.payment_id, e.version"#,
         merchant.as_uuid(),
     )
-    .fetch(db);
+    .fetch(&mut *db);
     let mut walk: Option<Walk> = None;
     while let Some(row) = rows.try_next().await? {
         let told = row.status.as_deref().and_then(PaymentStatus::parse);
@@ -167,6 +170,8 @@ pub(super) async fn path(db: &mut PgConnection, merchant: MerchantId) -> Result<
     if let Some(done) = walk {
         found.judge(done.arrived(), || done.payment_id.to_string());
     }
+    drop(rows);
+    payouts::walk(db, merchant, &mut found).await?;
     Ok(found)
 }
 

@@ -76,7 +76,7 @@ pub(super) async fn lines(db: &mut PgConnection, merchant: MerchantId) -> Result
                     count(*) filter (where kind in ('amount', 'currency')) as differences
              from recon_break where merchant_id = $1 and line_no is not null group by file_id, line_no
          ), line as (
-             select l.file_id || '/' || l.line_no as id, l.kind in ('fee', 'payout') as plain,
+             select l.file_id || '/' || l.line_no as id, l.kind,
                     coalesce(m.matches, 0) as matches, coalesce(b.breaks, 0) as breaks,
                     coalesce(b.differences, 0) as differences,
                     e.line_no is not null and e.settled_at is null as waits
@@ -88,7 +88,9 @@ pub(super) async fn lines(db: &mut PgConnection, merchant: MerchantId) -> Result
              where l.merchant_id = $1 and c.settled_at is not null
          ), offender as (
              select id from line
-             where not case when plain or waits then matches = 0 and breaks = 0
+             where not case when kind = 'fee' or waits then matches = 0 and breaks = 0
+                            -- the PSP's own to our bank explains itself
+                            when kind in ('payout', 'payout_reversal') and matches = 0 and breaks = 0 then true
                             when matches = 1 then breaks = differences and breaks <= 1
                             else matches = 0 and breaks = 1 and differences = 0 end
          )

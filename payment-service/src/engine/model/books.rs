@@ -13,7 +13,7 @@ use wallet::wallet::Split;
 
 use super::world::Glance;
 use crate::operation::{
-    By, Decision, Finding, Known, OperationKind, OperationStatus, Share, SplitSums, Taken, decide,
+    By, Decision, Finding, Known, OperationKind, OperationStatus, Share, SplitSums, Subject, Taken, decide,
 };
 use crate::payment::{PaymentStatus, PaymentView};
 use crate::psp::{Aim, CaptureMethod, Errand, Expected, Method, PspReference};
@@ -72,6 +72,7 @@ impl Ledger {
                 OperationKind::Authorize => PaymentStatus::Processing,
                 OperationKind::Capture | OperationKind::Void => PaymentStatus::Authorized,
                 OperationKind::Refund => PaymentStatus::Captured,
+                OperationKind::Payout => panic!("the model is of payments"),
             },
             fence: 1,
             takeovers: 0,
@@ -90,11 +91,14 @@ impl Ledger {
             errand: Errand {
                 expected: self.expected.clone(),
                 order_id: "o-1".parse().unwrap(),
-                method: Method::Token { token: "pm_1".to_owned(), return_url: None },
+                method: Method::of(Some("pm_1".to_owned()), None),
             },
             fence,
-            payment_id: PaymentId::from_uuid(Uuid::nil()),
-            payment_status: glance.payment,
+            subject: Subject::Payment(PaymentId::from_uuid(Uuid::nil())),
+            is_pending: matches!(
+                glance.payment,
+                PaymentStatus::Authorized | PaymentStatus::PartiallyCaptured
+            ),
             psp_account_id: PspAccountId::from_uuid(Uuid::nil()),
             psp_reference: glance.reference.clone(),
             status: glance.status,
@@ -128,7 +132,7 @@ impl Ledger {
                 after.is_due = change.due_in.is_some();
                 after.is_leased = false;
                 after.reference = change.psp_reference.or(after.reference);
-                after.postings += u8::from(change.books.is_some());
+                after.postings += u8::from(!change.postings.is_empty() || change.give_back.is_some());
                 if let Some(payment) = change.payment {
                     after.payment = payment.status;
                 }
@@ -216,6 +220,7 @@ fn expected(kind: OperationKind) -> Expected {
         OperationKind::Capture => (1, Aim::Capture { of: of(), captured_before: 0, last: false }),
         OperationKind::Void => (OWED, Aim::Void { of: of(), captured_before: 0 }),
         OperationKind::Refund => (1, Aim::Refund { of: PspReference::parse("pi_0").unwrap() }),
+        OperationKind::Payout => panic!("the model is of payments"),
     };
     Expected { operation_id: operation_id(), amount: Money::new(minor, Currency::EUR), aim }
 }

@@ -224,6 +224,7 @@ impl Rules {
             OperationKind::Capture => Action::Capture,
             OperationKind::Void => Action::Cancel,
             OperationKind::Refund => Action::Refund,
+            OperationKind::Payout => Action::Payout,
         }
     }
 
@@ -398,7 +399,7 @@ impl Rules {
                 self.know(&mut worker, Outcome::Unknown { reference: None, why: Why::NoAnswer });
             }
             // no buyer has to act, and nothing is held
-            other @ (resolve::Step::Cancel | resolve::Step::CheckHold | resolve::Step::Forget) => {
+            other @ (resolve::Step::Cancel | resolve::Step::LookAgain | resolve::Step::Forget) => {
                 unreachable!("{other:?}")
             }
         }

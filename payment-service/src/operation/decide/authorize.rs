@@ -4,7 +4,7 @@ use ::wallet::wallet;
 use ledger::account::Account;
 use ledger::posting::{Posting, PostingError};
 
-use super::{ACTION_POLL, Books, Change, HOLD, Known, SplitSums, change, moved, next_look};
+use super::{ACTION_POLL, Change, HOLD, Known, SplitSums, change, moved, next_look};
 use crate::http::stored;
 use crate::operation::state::OperationStatus;
 use crate::outbox;
@@ -22,10 +22,10 @@ pub(super) fn succeed(
     };
     let mut payment = moved(known, event);
     payment.authorized_amount = payment.amount;
-    let (mut books, mut splits) = (None, Vec::new());
+    let (mut postings, mut splits) = (Vec::new(), Vec::new());
     if success.captured {
         payment.captured_amount = payment.amount;
-        books = Some(Books::Ready(capture_of_all(known)?));
+        postings.push(capture_of_all(known)?);
         let whole = |amount| SplitSums { captured: amount, ..SplitSums::default() };
         splits = (0..).zip(known.splits.iter().map(|split| whole(split.amount))).collect();
     }
@@ -38,7 +38,7 @@ pub(super) fn succeed(
         response: Some(stored::payment(&payment)),
         payment: Some(payment),
         splits,
-        books,
+        postings,
         ..change(status)
     })
 }

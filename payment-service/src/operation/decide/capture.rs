@@ -4,7 +4,7 @@ use ::wallet::wallet::{self, Split};
 use ledger::account::Account;
 use ledger::posting::{Posting, PostingError};
 
-use super::{Books, Change, Known, Share, SplitSums, change, moved};
+use super::{Change, Known, Share, SplitSums, change, moved};
 use crate::http::stored;
 use crate::operation::state::OperationStatus;
 use crate::outbox;
@@ -35,7 +35,7 @@ pub(super) fn succeed(
         splits: known.shares.iter().map(taken).collect(),
         event: Some(outbox::of_operation(kind, &payment, &view, None)),
         response: Some(stored::operation(&view)),
-        books: Some(Books::Ready(posting(known)?)),
+        postings: vec![posting(known)?],
         payment: Some(payment),
         ..change(status)
     })

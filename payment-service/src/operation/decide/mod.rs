@@ -19,6 +19,7 @@ use crate::draw::GiveBack;
 use crate::http::stored;
 use crate::outbox::{self, NewEvent};
 use crate::payment::{Failure, PaymentEvent, PaymentStatus, PaymentView, SplitView};
+use crate::payout::PayoutView;
 use crate::psp::{Decline, Outcome, PspReference, Success, Why, decline};
 
 /// An operation and its payment as they are under the lock.
@@ -75,6 +76,16 @@ impl Share {
     }
 }
 
+/// What of an operation tells whether a finding says anything new of it, whatever it is for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stand<'a> {
+    pub kind: OperationKind,
+    pub status: OperationStatus,
+    pub fence: i64,
+    /// The PSP's object, if one is known.
+    pub psp_reference: Option<&'a str>,
+}
+
 /// What is to be done about a finding.
 #[derive(Debug)]
 pub(crate) enum Decision {
@@ -90,7 +101,7 @@ pub(crate) enum Decision {
     Change(Box<Change>),
 }
 
-/// What an operation and its payment become.
+/// What an operation and its payment or payout become.
 #[derive(Debug)]
 pub(crate) struct Change {
     pub status: OperationStatus,
@@ -103,23 +114,19 @@ pub(crate) struct Change {
     pub due_in: Option<Duration>,
     /// None where the payment stays as it is.
     pub payment: Option<PaymentView>,
+    /// None where the payout stays as it is.
+    pub payout: Option<PayoutView>,
     /// Splits that change, by their number.
     pub splits: Vec<(i16, SplitSums)>,
     pub event: Option<NewEvent>,
-    pub books: Option<Books>,
+    /// What is posted.
+    pub postings: Vec<Posting>,
+    /// What a seller gets back beside it, which depends on what is in their purse.
+    pub give_back: Option<GiveBack>,
     /// What the client is answered from now on.
     pub response: Option<(u16, String)>,
     /// The payment's authorisation waits for a buyer no longer.
     pub ends_wait: bool,
-}
-
-/// What is posted.
-#[derive(Debug)]
-pub(crate) enum Books {
-    /// This.
-    Ready(Posting),
-    /// This, and what sellers get back, which depends on what is in their purses.
-    GiveBack(GiveBack),
 }
 
 /// How often the PSP is asked about a buyer who has to act, beside its webhooks.
@@ -131,7 +138,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 const HOLD: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// When to look next at an operation in doubt that has been taken over so often.
-fn next_look(takeovers: i32) -> Duration {
+pub(crate) fn next_look(takeovers: i32) -> Duration {
     let exponent = takeovers.clamp(0, 12).cast_unsigned();
     Duration::from_millis(500).saturating_mul(2_u32.saturating_pow(exponent)).min(LONGEST_WAIT)
 }
@@ -141,22 +148,14 @@ fn next_look(takeovers: i32) -> Duration {
 /// # Errors
 /// When the books of the outcome cannot balance, which the checks of a request prevent.
 pub(crate) fn decide(known: &Known, by: By, finding: &Finding) -> Result<Decision, PostingError> {
-    // whoever says it, and however late: money that was moved is never dropped
-    if let Some(contradiction) = contradiction(known, finding) {
-        return Ok(contradiction);
+    let stand = known.stand();
+    if let Some(decision) = old_news(&stand, by, finding) {
+        return Ok(decision);
     }
-    if let By::Owner { fence } = by
-        && fence != known.fence
-    {
-        return Ok(Decision::Superseded);
-    }
-    if by == By::Review && known.status != OperationStatus::NeedsReview {
+    if is_of_what_follows(known, finding) {
         return Ok(Decision::Stale);
     }
-    if is_of_another_object(known, finding) || is_of_what_follows(known, finding) {
-        return Ok(Decision::Stale);
-    }
-    let Ok(status) = known.status.apply(event_of(known, by, finding)) else {
+    let Ok(status) = known.status.apply(event_of(&stand, by, finding, can_be_taken_back(known))) else {
         return Ok(Decision::Stale);
     };
     let change = match finding {
@@ -185,8 +184,23 @@ pub(crate) fn decide(known: &Known, by: By, finding: &Finding) -> Result<Decisio
     Ok(Decision::Change(Box::new(change)))
 }
 
+/// What is to be done about a finding that changes no operation, whatever that is for; none where it may change this one.
+pub(crate) fn old_news(stand: &Stand<'_>, by: By, finding: &Finding) -> Option<Decision> {
+    // whoever says it, and however late: money that was moved is never dropped
+    if let Some(contradiction) = contradiction(stand, finding) {
+        return Some(contradiction);
+    }
+    if let By::Owner { fence } = by
+        && fence != stand.fence
+    {
+        return Some(Decision::Superseded);
+    }
+    let needs_no_word = by == By::Review && stand.status != OperationStatus::NeedsReview;
+    (needs_no_word || is_of_another_object(stand, finding)).then_some(Decision::Stale)
+}
+
 /// What cannot be: that an operation happened which had ended without, or that it happened once more.
-fn contradiction(known: &Known, finding: &Finding) -> Option<Decision> {
+fn contradiction(known: &Stand<'_>, finding: &Finding) -> Option<Decision> {
     let Finding::Answer(Outcome::Succeeded(success)) = finding else { return None };
     match known.status {
         // as the object was before it was closed, which is for good: nothing is held or given back any more
@@ -195,7 +209,7 @@ fn contradiction(known: &Known, finding: &Finding) -> Option<Decision> {
         }
         OperationStatus::Declined | OperationStatus::Expired => Some(Decision::LateSuccess),
         OperationStatus::Succeeded | OperationStatus::Reversed => {
-            let known = known.psp_reference.as_deref();
+            let known = known.psp_reference;
             // a capture or void has no object of its own
             known.is_some_and(|known| known != success.reference.as_str()).then_some(Decision::Twice)
         }
@@ -208,16 +222,17 @@ fn contradiction(known: &Known, finding: &Finding) -> Option<Decision> {
 }
 
 /// That one object of the PSP's is closed says nothing of the one that the operation waits for.
-fn is_of_another_object(known: &Known, finding: &Finding) -> bool {
+fn is_of_another_object(known: &Stand<'_>, finding: &Finding) -> bool {
     let Finding::Answer(Outcome::Declined { reference: Some(closed), .. }) = finding else { return false };
-    known.psp_reference.as_deref().is_some_and(|awaited| awaited != closed.as_str())
+    known.psp_reference.is_some_and(|awaited| awaited != closed.as_str())
 }
 
 /// Whether a success is that of an object which we know to have been closed since, and which took no money.
-fn is_older(known: &Known, success: &Success) -> bool {
-    let is_same = known.psp_reference.as_deref() == Some(success.reference.as_str());
+fn is_older(known: &Stand<'_>, success: &Success) -> bool {
+    let is_same = known.psp_reference == Some(success.reference.as_str());
     let is_of_its_own = known.kind.has_object() && is_same;
-    is_of_its_own && (known.kind == OperationKind::Refund || !success.captured)
+    is_of_its_own
+        && (matches!(known.kind, OperationKind::Refund | OperationKind::Payout) || !success.captured)
 }
 
 /// That the payment's object is closed is said by the capture or void that is under way, whose doing it may be; or it has
@@ -229,13 +244,19 @@ fn is_of_what_follows(known: &Known, finding: &Finding) -> bool {
     known.kind == OperationKind::Authorize && (known.has_open_change || is_unknown_capture)
 }
 
-fn event_of(known: &Known, by: By, finding: &Finding) -> OperationEvent {
+/// What a finding is to an operation. `can_be_taken_back`: whether what has succeeded can end all the same.
+pub(crate) fn event_of(
+    known: &Stand<'_>,
+    by: By,
+    finding: &Finding,
+    can_be_taken_back: bool,
+) -> OperationEvent {
     match finding {
         Finding::Answer(Outcome::Succeeded(_)) => OperationEvent::Succeeded,
         Finding::Answer(Outcome::Declined { decline, .. }) => match known.status {
             // whoever cancelled it, and whoever says so: the buyer had not acted
             OperationStatus::RequiresAction if decline.code == decline::CANCELED => OperationEvent::Expired,
-            OperationStatus::Succeeded if can_be_taken_back(known) => OperationEvent::Reversed,
+            OperationStatus::Succeeded if can_be_taken_back => OperationEvent::Reversed,
             _ => OperationEvent::Declined,
         },
         Finding::Answer(Outcome::RequiresAction { .. }) => OperationEvent::ActionRequired,
@@ -257,7 +278,7 @@ fn event_of(known: &Known, by: By, finding: &Finding) -> OperationEvent {
 /// Whether what has succeeded can end all the same: a refund comes back days later, what is held is held for a time.
 const fn can_be_taken_back(known: &Known) -> bool {
     match known.kind {
-        OperationKind::Refund => true,
+        OperationKind::Refund | OperationKind::Payout => true,
         OperationKind::Authorize => {
             matches!(known.payment.status, PaymentStatus::Authorized | PaymentStatus::PartiallyCaptured)
         }
@@ -277,6 +298,8 @@ fn succeed(known: &Known, status: OperationStatus, success: &Success) -> Result<
         OperationKind::Capture => capture::succeed(known, status, success),
         OperationKind::Void => Ok(void::succeed(known, status)),
         OperationKind::Refund => refund::succeed(known, status, success),
+        // of no payment: decided by itself
+        OperationKind::Payout => Ok(change(status)),
     }
 }
 
@@ -291,10 +314,20 @@ fn fail(
         OperationKind::Capture => end(known, status, "payment.capture_failed", None, decline),
         OperationKind::Void => end(known, status, "payment.void_failed", None, decline),
         OperationKind::Refund => refund::fail(known, status, reference, decline),
+        OperationKind::Payout => change(status),
     }
 }
 
 impl Known {
+    pub(crate) fn stand(&self) -> Stand<'_> {
+        Stand {
+            kind: self.kind,
+            status: self.status,
+            fence: self.fence,
+            psp_reference: self.psp_reference.as_deref(),
+        }
+    }
+
     fn source(&self) -> Source {
         Source { table: "operation", id: self.operation_id.as_uuid() }
     }
@@ -312,7 +345,8 @@ impl Known {
         };
         OperationView {
             operation_id: self.operation_id,
-            payment_id: self.payment.payment_id,
+            payment_id: Some(self.payment.payment_id),
+            payout_id: None,
             kind: self.kind,
             status: Standing::from(status),
             amount: self.amount,
@@ -327,7 +361,7 @@ impl Known {
 }
 
 /// A change of this operation and status, and of nothing else yet.
-const fn change(status: OperationStatus) -> Change {
+pub(crate) const fn change(status: OperationStatus) -> Change {
     Change {
         status,
         reason: None,
@@ -336,9 +370,11 @@ const fn change(status: OperationStatus) -> Change {
         psp_movement: None,
         due_in: None,
         payment: None,
+        payout: None,
         splits: Vec::new(),
         event: None,
-        books: None,
+        postings: Vec::new(),
+        give_back: None,
         response: None,
         ends_wait: false,
     }

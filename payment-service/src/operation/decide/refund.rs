@@ -3,7 +3,7 @@
 use ledger::account::Account;
 use ledger::posting::{Builder, Posting, PostingError};
 
-use super::{Books, Change, Known, Share, SplitSums, change, end};
+use super::{Change, Known, Share, SplitSums, change, end};
 use crate::draw::GiveBack;
 use crate::http::stored;
 use crate::operation::state::OperationStatus;
@@ -40,7 +40,7 @@ pub(super) fn succeed(
         event: Some(outbox::of_operation("payment.refunded", &payment, &view, None)),
         response: Some(stored::operation(&view)),
         payment: Some(payment),
-        books: Some(Books::Ready(posting.credit(receivable, known.money(known.amount)).build()?)),
+        postings: vec![posting.credit(receivable, known.money(known.amount)).build()?],
         ..change(status)
     })
 }
@@ -70,7 +70,7 @@ pub(super) fn fail(
     Change {
         psp_reference: reference,
         splits: known.shares.iter().map(restored).collect(),
-        books: Some(Books::GiveBack(give_back(known, came_back))),
+        give_back: Some(give_back(known, came_back)),
         ..end(known, status, kind, Some(payment), decline)
     }
 }

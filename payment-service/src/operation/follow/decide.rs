@@ -331,14 +331,15 @@ fn accept(state: &State, follow: &Follow, claimed: Claimed) -> Accepted {
     };
     let view = OperationView {
         operation_id: id,
-        payment_id: payment.payment_id,
+        payment_id: Some(payment.payment_id),
+        payout_id: None,
         kind,
         status: Standing::Processing,
         amount: amount.minor,
         currency: amount.currency,
         last: match aim {
             Aim::Capture { last, .. } => Some(last),
-            Aim::Authorize { .. } | Aim::Void { .. } | Aim::Refund { .. } => None,
+            Aim::Authorize { .. } | Aim::Void { .. } | Aim::Refund { .. } | Aim::Payout { .. } => None,
         },
         splits: parts.iter().map(split).collect(),
         failure: None,
@@ -354,7 +355,7 @@ fn accept(state: &State, follow: &Follow, claimed: Claimed) -> Accepted {
             errand: Errand {
                 expected: Expected { operation_id: id, amount, aim },
                 order_id: state.order_id.clone(),
-                method: state.method.clone(),
+                method: Some(state.method.clone()),
             },
             fence: 1,
             psp_account_id: payment.psp_account_id,
@@ -375,6 +376,7 @@ const fn requested(kind: OperationKind) -> &'static str {
         OperationKind::Capture => "payment.capture_requested",
         OperationKind::Void => "payment.void_requested",
         OperationKind::Refund => "payment.refund_requested",
+        OperationKind::Payout => outbox::PAYOUT_CREATED,
     }
 }
 

@@ -56,11 +56,11 @@ pub(super) async fn read_earlier(
     follow: &Follow,
 ) -> Result<Followed, Error> {
     let row = sqlx::query!(
-        r#"select k.fingerprint, k.response_status, k.response_body, p.order_id, p.ordinal
+        r#"select k.fingerprint, k.response_status, k.response_body, p.order_id as "order_id?", p.ordinal as "ordinal?"
          from idempotency_key k
-         cross join lateral (
+         left join lateral (
              select order_id, ordinal from payment where merchant_id = $1 and payment_id = k.payment_id offset 0
-         ) p
+         ) p on true
          where k.merchant_id = $1 and k.idempotency_key = $2"#,
         merchant.as_uuid(),
         follow.key.as_str(),
@@ -71,8 +71,10 @@ pub(super) async fn read_earlier(
     if let Some(field) = follow.fingerprint.first_difference(&row.fingerprint) {
         return Ok(Followed::OtherRequest { field });
     }
+    // a key of the same request is of the same payment
+    let (Some(order_id), Some(ordinal)) = (row.order_id, row.ordinal) else { return Ok(Followed::NoPayment) };
     let kind = follow.want.kind();
-    let made = || operation_id(merchant, &row.order_id, row.ordinal, kind.as_str(), follow.key.as_str());
+    let made = || operation_id(merchant, &order_id, ordinal, kind.as_str(), follow.key.as_str());
     Ok(match (row.response_status, row.response_body) {
         (Some(202), _) => Followed::Accepted { operation_id: made() },
         (Some(status), Some(body)) => {
@@ -221,7 +223,7 @@ async fn read_operations(
     }
     let payments: Vec<Uuid> = wanted.iter().map(|(payment, _)| payment.as_uuid()).collect();
     let rows = sqlx::query!(
-        r#"select o.payment_id as "payment_id: PaymentId", o.operation_id as "operation_id: OperationId", o.kind, o.status,
+        r#"select k.payment_id as "payment_id!: PaymentId", o.operation_id as "operation_id: OperationId", o.kind, o.status,
                 o.psp_reference
          from unnest($2::uuid[]) as k (payment_id)
          cross join lateral (
@@ -298,7 +300,7 @@ impl<'a> Columns<'a> {
         self.leases_ms.push(i64::try_from(follow.lease.as_millis()).unwrap_or(i64::MAX));
         self.keys.push(follow.key.as_str());
         let (target, before, last) = match &expected.aim {
-            Aim::Authorize { .. } => ("", None, None),
+            Aim::Authorize { .. } | Aim::Payout { .. } => ("", None, None),
             Aim::Capture { of, captured_before, last } => (of.as_str(), Some(*captured_before), Some(*last)),
             Aim::Void { of, captured_before } => (of.as_str(), Some(*captured_before), None),
             Aim::Refund { of } => (of.as_str(), None, None),
@@ -346,7 +348,9 @@ pub(super) async fn write(
                 let (status, body) = answer.clone().unwrap_or_else(stored::accepted);
                 idempotency::answer_in_tx(tx, merchant, &follow.key, status, &body).await?;
             }
-            Verdict::AmountRefused(_) | Verdict::OtherRequest(_) => release_key(tx, merchant, follow).await?,
+            Verdict::AmountRefused(_) | Verdict::OtherRequest(_) => {
+                idempotency::release_in_tx(tx, merchant, &follow.key).await?;
+            }
         }
     }
     if columns.operations.is_empty() {
@@ -446,20 +450,4 @@ async fn insert(
     };
     all(columns.payments.len(), changed.payments)?;
     all(columns.split_payments.len(), changed.splits)
-}
-
-/// Gives a key back: the request could never have been taken.
-async fn release_key(
-    tx: &mut PgTransaction<'_>,
-    merchant: MerchantId,
-    follow: &Follow,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "delete from idempotency_key where merchant_id = $1 and idempotency_key = $2",
-        merchant.as_uuid(),
-        follow.key.as_str(),
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
 }

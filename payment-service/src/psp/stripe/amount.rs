@@ -45,6 +45,31 @@ pub(in crate::psp) fn validate_amount(amount: Money) -> Result<(), AmountRefused
     to_wire(amount).map(|_| ())
 }
 
+/// Whether Stripe can pay out exactly this amount.
+pub(in crate::psp) fn validate_payout(amount: Money) -> Result<(), AmountRefused> {
+    if amount.minor > 0 {
+        divisible(amount.minor, payout_unit(amount.currency), amount.currency)?;
+    }
+    validate_amount(amount)
+}
+
+/// The most of `amount` that Stripe can pay out exactly.
+pub(in crate::psp) fn payable(amount: Money) -> Money {
+    let unit = payout_unit(amount.currency);
+    Money::new(amount.minor - amount.minor.rem_euclid(unit), amount.currency)
+}
+
+/// The least amount, in ISO minor units, that payouts are multiples of.
+fn payout_unit(currency: Currency) -> i64 {
+    match (currency.code(), unit(currency)) {
+        // charged with two decimals, paid out without
+        ("HUF" | "TWD", _) => 100,
+        (_, Unit::Same { multiple }) => multiple,
+        (_, Unit::Coarser { factor }) => factor,
+        (_, Unit::Finer { .. } | Unit::Unverified) => 1,
+    }
+}
+
 /// The number that Stripe knows this amount by.
 pub(super) fn to_wire(amount: Money) -> Result<i64, AmountRefused> {
     let Money { minor, currency } = amount;
@@ -137,6 +162,29 @@ mod tests {
                 "{minor} {code}"
             );
         }
+    }
+
+    #[test]
+    fn a_payout_is_of_what_can_be_paid_out_exactly() {
+        for (minor, code, most) in [
+            (1099, "EUR", 1099),
+            (1_299, "HUF", 1_200),
+            (1_299, "TWD", 1_200),
+            (1_234, "KWD", 1_230),
+            (150, "MGA", 100),
+            (70, "ISK", 70),
+            (500, "JPY", 500),
+            (99, "HUF", 0),
+        ] {
+            let (amount, most) = (money(minor, code), money(most, code));
+            assert_eq!(payable(amount), most, "{minor} {code}");
+            assert_eq!(validate_payout(amount).is_ok(), amount == most, "{minor} {code}");
+            assert_eq!(validate_payout(most).is_ok(), most.minor > 0, "{most}");
+        }
+        assert_eq!(
+            validate_payout(money(150, "HUF")).unwrap_err().to_string(),
+            "amount must be divisible by 100 in HUF"
+        );
     }
 
     #[test]

@@ -7,7 +7,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
 use super::object::{
-    CheckoutSession, ErrorBody, ErrorKind, ErrorObject, PaymentIntent, Refund, RefundList, SearchResult,
+    CheckoutSession, ErrorBody, ErrorKind, ErrorObject, PaymentIntent, Payout, PayoutList, Refund,
+    RefundList, SearchResult,
 };
 use crate::psp::redact::clean;
 use crate::psp::transport::{BodyLost, NoResponse, Response};
@@ -61,6 +62,15 @@ pub(super) struct Reading<T> {
     pub(super) pause: Option<Duration>,
 }
 
+/// A page of payouts.
+#[derive(Debug)]
+pub(super) struct PayoutPage {
+    /// What becomes of those that name the operation.
+    pub(super) found: Vec<Judgement>,
+    /// The last one of a page that another follows.
+    pub(super) goes_on_after: Option<PspReference>,
+}
+
 /// Whose answer is read: the operation it is about, and the secret that must not stay in it.
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a> {
@@ -73,6 +83,7 @@ impl Reader<'_> {
     pub(super) fn expected_object(&self, result: Result<Response, NoResponse>) -> Reading<Judgement> {
         match self.expected.aim {
             Aim::Refund { .. } => self.refund(result),
+            Aim::Payout { .. } => self.payout(result),
             Aim::Authorize { .. } | Aim::Capture { .. } | Aim::Void { .. } => self.object(result),
         }
     }
@@ -92,6 +103,35 @@ impl Reader<'_> {
             let evidence = serde_json::from_slice::<Refund<'_>>(body).ok()?.evidence(reader.secret)?;
             *reference = Some(evidence.reference.clone());
             Some(evidence.judge(reader.expected))
+        })
+    }
+
+    /// The answer to a request for a payout.
+    pub(super) fn payout(&self, result: Result<Response, NoResponse>) -> Reading<Judgement> {
+        self.read(result, |reader, body, reference| {
+            let evidence = serde_json::from_slice::<Payout<'_>>(body).ok()?.evidence(reader.secret)?;
+            *reference = Some(evidence.reference.clone());
+            Some(evidence.judge(reader.expected))
+        })
+    }
+
+    /// The answer to a request for a page of payouts: what becomes of those that name the operation, and where the next
+    /// page begins.
+    pub(super) fn payouts(&self, result: Result<Response, NoResponse>) -> Reading<PayoutPage> {
+        self.read(result, |reader, body, reference| {
+            let listed: PayoutList<'_> = serde_json::from_slice(body).ok()?;
+            let ours = listed
+                .data
+                .iter()
+                .filter(|payout| payout.operation_id() == Some(reader.expected.operation_id))
+                .filter_map(|payout| payout.evidence(reader.secret));
+            let ours: Vec<_> = ours.collect();
+            *reference = ours.first().map(|payout| payout.reference.clone());
+            let last = listed.data.last().filter(|_| listed.has_more);
+            Some(PayoutPage {
+                found: ours.iter().map(|payout| payout.judge(reader.expected)).collect(),
+                goes_on_after: last.and_then(|payout| PspReference::parse(&payout.id).ok()),
+            })
         })
     }
 
@@ -164,9 +204,9 @@ impl Reader<'_> {
         let Ok(ErrorBody { error }) = serde_json::from_slice::<ErrorBody<'_>>(body) else {
             return (without_body(response), Some("not an error of this PSP".to_owned()));
         };
-        // of a refund, a payment that is shown says nothing
-        let shown =
-            error.payment_intent.as_ref().filter(|_| !matches!(self.expected.aim, Aim::Refund { .. }));
+        // of a refund or payout, a payment that is shown says nothing
+        let is_of_payment = !matches!(self.expected.aim, Aim::Refund { .. } | Aim::Payout { .. });
+        let shown = error.payment_intent.as_ref().filter(|_| is_of_payment);
         let evidence = shown.and_then(|intent| intent.evidence(self.secret));
         *reference = evidence.as_ref().map(|evidence| evidence.reference.clone());
         let object = evidence.map(|evidence| evidence.judge(self.expected));

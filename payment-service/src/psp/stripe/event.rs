@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use time::OffsetDateTime;
 
-use super::object::{CheckoutSession, Dispute, PaymentIntent, Refund};
+use super::object::{CheckoutSession, Dispute, PaymentIntent, Payout, PayoutName, Refund};
 use crate::psp::{Event, EventError, Subject};
 
 /// What all events have.
@@ -53,6 +53,7 @@ pub(in crate::psp) fn parse_event(raw_body: &[u8]) -> Result<Event, EventError> 
         kind if kind.starts_with("checkout.session.") => page(raw_body)?,
         kind if kind.starts_with("refund.") => refund(raw_body)?,
         kind if kind.starts_with("charge.dispute.") => dispute(raw_body, created_at)?,
+        kind if kind.starts_with("payout.") => payout(raw_body)?,
         // Stripe's older name of the same, kept for some accounts
         "charge.refund.updated" => refund(raw_body)?,
         _ => Subject::Other,
@@ -94,6 +95,20 @@ fn refund(raw_body: &[u8]) -> Result<Subject, EventError> {
     Ok(Subject::Refund(Box::new(evidence)))
 }
 
+/// Those that Stripe makes by itself name no operation, and whatever else they say is not for us.
+fn payout(raw_body: &[u8]) -> Result<Subject, EventError> {
+    let named: Result<Body<PayoutName<'_>>, _> = serde_json::from_slice(raw_body);
+    if !named.is_ok_and(|body| body.data.object.names_operation()) {
+        return Ok(Subject::Other);
+    }
+    let body: Body<Payout<'_>> = serde_json::from_slice(raw_body)?;
+    let evidence = body.data.object.evidence("").ok_or(EventError::Field {
+        field: "data.object",
+        expected: "a payout with an id that can be kept",
+    })?;
+    Ok(Subject::Payout(Box::new(evidence)))
+}
+
 fn dispute(raw_body: &[u8], at: OffsetDateTime) -> Result<Subject, EventError> {
     let body: Body<Dispute<'_>> = serde_json::from_slice(raw_body)?;
     let evidence = body.data.object.evidence(at).ok_or(EventError::Field {
@@ -108,7 +123,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::psp::{RefundState, State};
+    use crate::psp::{Decline, PayoutState, RefundState, State, decline};
 
     fn event(kind: &str, object: Value) -> Value {
         json!({
@@ -205,6 +220,43 @@ mod tests {
             assert_eq!(evidence.state, state);
         }
         assert!(parse(&event("refund.created", refund("as never before"))).is_err());
+    }
+
+    #[test]
+    fn an_event_about_a_payout_of_ours_carries_its_evidence_and_others_none() {
+        let payout = |status: &str, metadata: Value| {
+            json!({
+                "id": "po_1", "object": "payout", "amount": 500, "currency": "jpy", "status": status, "destination": "ba_1",
+                "metadata": metadata, "failure_code": "account_closed", "failure_message": "It is closed.",
+            })
+        };
+        let ours = json!({"payonce_operation": "5ea98b1d-4fd1-846a-9e24-c99a5744a0ae"});
+        let failed = |code| {
+            let (decline_code, message) = (Some("account_closed".to_owned()), "It is closed.".to_owned());
+            PayoutState::Failed(Decline { code, decline_code, message })
+        };
+        for (kind, status, state) in [
+            ("payout.created", "pending", PayoutState::OnItsWay),
+            ("payout.updated", "in_transit", PayoutState::OnItsWay),
+            ("payout.paid", "paid", PayoutState::Arrived),
+            ("payout.failed", "failed", failed(decline::PAYOUT_FAILED)),
+            ("payout.canceled", "canceled", failed(decline::CANCELED)),
+        ] {
+            let Subject::Payout(evidence) =
+                parse(&event(kind, payout(status, ours.clone()))).unwrap().subject
+            else {
+                panic!("{kind} is about a payout");
+            };
+            assert_eq!((evidence.reference.as_str(), evidence.state), ("po_1", state));
+            assert_eq!(evidence.to.unwrap().as_str(), "ba_1");
+            assert_eq!(evidence.amount.unwrap().to_string(), "500 JPY");
+            assert_eq!(evidence.operation_id.unwrap().to_string(), "5ea98b1d-4fd1-846a-9e24-c99a5744a0ae");
+            for other in [json!({}), Value::Null, json!({"payonce_operation": "theirs"}), json!([1])] {
+                let read = parse(&event(kind, payout(status, other))).unwrap();
+                assert_eq!(read.subject, Subject::Other);
+            }
+        }
+        assert!(parse(&event("payout.paid", payout("as never before", ours))).is_err());
     }
 
     #[test]

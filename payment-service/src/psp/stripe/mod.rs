@@ -1,5 +1,5 @@
 //! Stripe's `PaymentIntents`, created and confirmed in one request, and what follows them: captures, cancellations,
-//! refunds.
+//! refunds; and payouts.
 //!
 //! Stripe remembers an idempotency key and its first answer for at least a day, so a doubtful request is resent as it
 //! was. Two of its habits shape the rest: it also remembers a 500, which resending only repeats; and a decline leaves
@@ -33,7 +33,7 @@ use super::{
     NotSentCode, Outcome, PspReference, Settings, Why,
 };
 
-pub(super) use amount::{read_amount, validate_amount};
+pub(super) use amount::{payable, read_amount, validate_amount, validate_payout};
 pub(super) use event::parse_event;
 pub(super) use request::is_page;
 pub(super) use signature::{SIGNATURE_HEADER, verify};
@@ -50,6 +50,9 @@ pub(crate) mod steps {
 
 /// At least 24 hours, less a margin for clocks and for requests under way.
 pub(super) const KEY_WINDOW: Duration = Duration::from_secs(23 * 60 * 60);
+
+/// How long before it was asked for, by our clock, a payout is looked for.
+const LISTED_BEFORE: Duration = Duration::from_secs(60 * 60);
 
 /// The connector.
 #[derive(Debug)]
@@ -158,6 +161,7 @@ const fn action_of(aim: &Aim) -> Action {
         Aim::Capture { .. } => Action::Capture,
         Aim::Void { .. } => Action::Cancel,
         Aim::Refund { .. } => Action::Refund,
+        Aim::Payout { .. } => Action::Payout,
     }
 }
 
@@ -215,13 +219,41 @@ impl Talk<'_> {
     /// The operation's object as it is now; or the outcome, if it cannot be had.
     async fn find(&mut self, reference: Option<&PspReference>) -> Result<Judgement, Outcome> {
         match (&self.reader.expected.aim, reference) {
-            (Aim::Authorize { .. } | Aim::Refund { .. }, Some(reference)) => self.retrieve(reference).await,
+            (Aim::Authorize { .. } | Aim::Refund { .. } | Aim::Payout { .. }, Some(reference)) => {
+                self.retrieve(reference).await
+            }
             (Aim::Authorize { .. }, None) => {
                 let reference = self.search().await?;
                 self.retrieve(&reference).await
             }
             (Aim::Capture { of, .. } | Aim::Void { of, .. }, _) => self.retrieve(of).await,
             (Aim::Refund { of }, None) => self.search_refunds(of).await,
+            (Aim::Payout { asked_at, .. }, None) => {
+                // clocks differ
+                self.search_payouts((*asked_at - LISTED_BEFORE).unix_timestamp()).await
+            }
+        }
+    }
+
+    /// The operation's payout among those that were made since a moment, page by page.
+    async fn search_payouts(&mut self, since: i64) -> Result<Judgement, Outcome> {
+        let mut found = Vec::new();
+        let mut after = None;
+        loop {
+            let client = &self.session.transport.client;
+            let request = request::payouts_since(client, self.account, since, after.as_ref())
+                .map_err(|_| unknown(Why::Refused))?;
+            let reader = self.reader;
+            let asked = self.session.ask(Action::Search, &request, |result| reader.payouts(result)).await;
+            let page = match asked.answer {
+                Answer::Given(page) => page,
+                other => return Err(unknown(no_look(other))),
+            };
+            found.extend(page.found);
+            after = page.goes_on_after;
+            if after.is_none() {
+                return one_of(found, "payouts");
+            }
         }
     }
 
@@ -232,11 +264,7 @@ impl Talk<'_> {
         let reader = self.reader;
         let asked = self.session.ask(Action::Search, &request, |result| reader.refunds(result)).await;
         match asked.answer {
-            Answer::Given(mut found) => match (found.pop(), found.len()) {
-                (Some(judgement), 0) => Ok(judgement),
-                (None, _) => Err(unknown(Why::Absent)),
-                (Some(_), more) => Err(unknown(Why::Mismatch(format!("{} refunds", more + 1)))),
-            },
+            Answer::Given(found) => one_of(found, "refunds"),
             other => Err(unknown(no_look(other))),
         }
     }
@@ -265,6 +293,7 @@ impl Talk<'_> {
         let client = &self.session.transport.client;
         let request = match self.reader.expected.aim {
             Aim::Refund { .. } => request::retrieve_refund(client, self.account, reference),
+            Aim::Payout { .. } => request::retrieve_payout(client, self.account, reference),
             _ => request::retrieve(client, self.account, reference),
         };
         let request = request.map_err(|_| known(Why::Refused))?;
@@ -302,6 +331,15 @@ impl Unsendable {
             Self::Address | Self::Request => NotSentCode::Misconfigured,
             Self::Amount(_) => NotSentCode::AmountNotSupported,
         }
+    }
+}
+
+/// The only object that names the operation. That there is none proves nothing; several contradict it.
+fn one_of(mut found: Vec<Judgement>, what: &str) -> Result<Judgement, Outcome> {
+    match (found.pop(), found.len()) {
+        (Some(judgement), 0) => Ok(judgement),
+        (None, _) => Err(unknown(Why::Absent)),
+        (Some(_), more) => Err(unknown(Why::Mismatch(format!("{} {what}", more + 1)))),
     }
 }
 

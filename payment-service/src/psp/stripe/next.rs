@@ -38,9 +38,8 @@ pub(crate) fn may_resend<T>(
 
 /// Whether a try that may have been executed would be executed again: the PSP does not remember it.
 fn may_do_it_twice<T>(action: Action, answer: &Answer<T>, idempotency: Idempotency) -> bool {
-    let moves_money = matches!(action, Action::Authorize | Action::Capture | Action::Refund);
     let is_doubtful = matches!(answer, Answer::Doubtful(_) | Answer::InFlight);
-    moves_money && is_doubtful && idempotency != Idempotency::Native
+    action.moves_money() && is_doubtful && idempotency != Idempotency::Native
 }
 
 /// Whether the same request, sent again, could be answered better.

@@ -11,7 +11,8 @@ use super::request::is_page;
 use crate::dispute::{DisputeEvent, Word};
 use crate::psp::redact::clean;
 use crate::psp::{
-    Decline, DisputeEvidence, Evidence, PspReference, RefundEvidence, RefundState, State, decline,
+    Decline, DisputeEvidence, Evidence, PayoutEvidence, PayoutState, PspReference, RefundEvidence,
+    RefundState, State, decline,
 };
 
 /// The longest message of Stripe's that is kept, in characters.
@@ -81,6 +82,48 @@ enum RefundStatus {
     Succeeded,
     Failed,
     Canceled,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Payout<'a> {
+    #[serde(borrow)]
+    pub(super) id: Cow<'a, str>,
+    #[serde(borrow)]
+    object: Cow<'a, str>,
+    amount: i64,
+    #[serde(borrow)]
+    currency: Cow<'a, str>,
+    status: PayoutStatus,
+    destination: Option<NameOrObject>,
+    failure_code: Option<String>,
+    failure_message: Option<String>,
+    #[serde(borrow)]
+    metadata: Option<Metadata<'a>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum PayoutStatus {
+    Pending,
+    InTransit,
+    Paid,
+    Failed,
+    Canceled,
+}
+
+/// What tells a payout of ours from those that the PSP makes by itself.
+#[derive(Debug, Deserialize)]
+pub(super) struct PayoutName<'a> {
+    #[serde(borrow)]
+    metadata: Option<Metadata<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct PayoutList<'a> {
+    #[serde(borrow)]
+    pub(super) data: Vec<Payout<'a>>,
+    #[serde(default)]
+    pub(super) has_more: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -239,7 +282,7 @@ impl PaymentIntent<'_> {
     }
 
     fn operation_id(&self) -> Option<OperationId> {
-        self.metadata.as_ref().and_then(|metadata| metadata.payonce_operation.parse().ok())
+        operation_named(self.metadata.as_ref())
     }
 
     fn state(&self, secret: &str) -> State {
@@ -326,7 +369,7 @@ impl Refund<'_> {
         let payment = self.payment_intent.as_ref().map(|payment| PspReference::parse(payment.id()));
         Some(RefundEvidence {
             reference: PspReference::parse(&self.id).ok()?,
-            operation_id: self.metadata.as_ref().and_then(|metadata| metadata.payonce_operation.parse().ok()),
+            operation_id: operation_named(self.metadata.as_ref()),
             payment: payment.transpose().ok()?,
             amount: from_wire(self.amount, &self.currency),
             state: match self.status {
@@ -335,6 +378,51 @@ impl Refund<'_> {
                 RefundStatus::Failed | RefundStatus::Canceled => RefundState::Failed(
                     self.failure_reason.as_deref().map(|reason| clean(reason, secret, 64)),
                 ),
+            },
+        })
+    }
+}
+
+impl PayoutName<'_> {
+    /// Whether it names an operation.
+    pub(super) fn names_operation(&self) -> bool {
+        operation_named(self.metadata.as_ref()).is_some()
+    }
+}
+
+fn operation_named(metadata: Option<&Metadata<'_>>) -> Option<OperationId> {
+    metadata.and_then(|metadata| metadata.payonce_operation.parse().ok())
+}
+
+impl Payout<'_> {
+    pub(super) fn operation_id(&self) -> Option<OperationId> {
+        operation_named(self.metadata.as_ref())
+    }
+
+    /// What the object says. Nothing, if it is no payout after all.
+    pub(super) fn evidence(&self, secret: &str) -> Option<PayoutEvidence> {
+        if self.object != "payout" {
+            return None;
+        }
+        let to = self.destination.as_ref().map(|destination| PspReference::parse(destination.id()));
+        let failed = |code: &'static str, otherwise: &str| {
+            let message = self.failure_message.as_deref().unwrap_or(otherwise);
+            PayoutState::Failed(Decline {
+                code,
+                decline_code: self.failure_code.as_deref().map(|code| clean(code, secret, 64)),
+                message: clean(message, secret, LONGEST_MESSAGE),
+            })
+        };
+        Some(PayoutEvidence {
+            reference: PspReference::parse(&self.id).ok()?,
+            operation_id: self.operation_id(),
+            to: to.transpose().ok()?,
+            amount: from_wire(self.amount, &self.currency),
+            state: match self.status {
+                PayoutStatus::Pending | PayoutStatus::InTransit => PayoutState::OnItsWay,
+                PayoutStatus::Paid => PayoutState::Arrived,
+                PayoutStatus::Failed => failed(decline::PAYOUT_FAILED, "the payout did not reach the seller"),
+                PayoutStatus::Canceled => failed(decline::CANCELED, "the payout was cancelled"),
             },
         })
     }

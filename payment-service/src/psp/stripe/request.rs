@@ -18,6 +18,7 @@ const CHECKOUT: &str = "checkout";
 const SESSIONS: &str = "sessions";
 /// What the names of pages begin with.
 const PAGE_PREFIX: &str = "cs_";
+const PAYOUTS: &str = "payouts";
 
 const NO_PARAMETERS: [(&str, &str); 0] = [];
 
@@ -37,14 +38,18 @@ pub(super) fn of(client: &Client, account: &Account, errand: &Errand) -> Result<
     let expected = &errand.expected;
     match &expected.aim {
         Aim::Authorize { capture } => match &errand.method {
-            Method::Token { token, return_url } => {
+            Some(Method::Token { token, return_url }) => {
                 authorize(client, account, errand, *capture, (token, return_url.as_deref()))
             }
-            Method::Page { return_url } => open_page(client, account, errand, *capture, return_url),
+            Some(Method::Page { return_url }) => open_page(client, account, errand, *capture, return_url),
+            None => Err(Unsendable::Request),
         },
         Aim::Capture { of, last, .. } => capture(client, account, expected, of, *last),
         Aim::Void { of, .. } => cancel(client, account, of),
         Aim::Refund { of } => refund(client, account, expected, of),
+        Aim::Payout { to, statement_descriptor, .. } => {
+            payout(client, account, errand, to, statement_descriptor.as_deref())
+        }
     }
 }
 
@@ -159,6 +164,32 @@ fn refund(
     finish(client.post(url).header(KEY_HEADER, &operation_id).form(&form), account)
 }
 
+/// Send to a seller. The description is what settlement files give back of it: they have no column for its metadata.
+fn payout(
+    client: &Client,
+    account: &Account,
+    errand: &Errand,
+    to: &PspReference,
+    statement_descriptor: Option<&str>,
+) -> Result<Request, Unsendable> {
+    let Expected { operation_id, amount, .. } = &errand.expected;
+    let operation_id = operation_id.to_string();
+    let currency = amount.currency.code().to_ascii_lowercase();
+    let amount = to_wire(*amount)?.to_string();
+    let mut form = vec![
+        ("amount", amount.as_str()),
+        ("currency", &currency),
+        ("destination", to.as_str()),
+        ("method", "standard"),
+        ("description", &operation_id),
+        ("metadata[payonce_operation]", &operation_id),
+        ("metadata[payout_id]", errand.order_id.as_str()),
+    ];
+    form.extend(statement_descriptor.map(|text| ("statement_descriptor", text)));
+    let url = address(account, PAYOUTS, &[])?;
+    finish(client.post(url).header(KEY_HEADER, &operation_id).form(&form), account)
+}
+
 /// Cancel one object. Without an idempotency key: a cancelled object stays so, a second try says that it is, and a key
 /// would only repeat a refusal that time has made untrue.
 pub(super) fn cancel(
@@ -196,6 +227,31 @@ pub(super) fn retrieve_refund(
     reference: &PspReference,
 ) -> Result<Request, Unsendable> {
     finish(client.get(address(account, REFUNDS, &[reference.as_str()])?), account)
+}
+
+/// Show one payout.
+pub(super) fn retrieve_payout(
+    client: &Client,
+    account: &Account,
+    reference: &PspReference,
+) -> Result<Request, Unsendable> {
+    finish(client.get(address(account, PAYOUTS, &[reference.as_str()])?), account)
+}
+
+/// Show a page of the payouts that were made since a moment, after the one that ended the page before. There is no search
+/// for payouts.
+pub(super) fn payouts_since(
+    client: &Client,
+    account: &Account,
+    since: i64,
+    after: Option<&PspReference>,
+) -> Result<Request, Unsendable> {
+    let mut url = address(account, PAYOUTS, &[])?;
+    url.query_pairs_mut().append_pair("created[gte]", &since.to_string()).append_pair("limit", "100");
+    if let Some(after) = after {
+        url.query_pairs_mut().append_pair("starting_after", after.as_str());
+    }
+    finish(client.get(url), account)
 }
 
 /// Show the refunds of a payment: a page of as many as there may be.

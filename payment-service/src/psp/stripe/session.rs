@@ -7,7 +7,7 @@ use reqwest::Request;
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
 
-use super::answer::{Answer, Reading};
+use super::answer::{Answer, PayoutPage, Reading};
 use super::next::may_resend;
 use crate::psp::backoff::Pauses;
 use crate::psp::budget::Budget;
@@ -138,9 +138,7 @@ impl<T: Shown> Answer<T> {
                 Some(Judgement::Open { .. }) | None => AttemptOutcome::Declined,
             },
             Self::Missing(_) if action == Action::Retrieve => AttemptOutcome::Absent,
-            Self::Rejected { object: None, .. } | Self::Missing(_)
-                if matches!(action, Action::Authorize | Action::Capture | Action::Refund) =>
-            {
+            Self::Rejected { object: None, .. } | Self::Missing(_) if action.moves_money() => {
                 AttemptOutcome::Declined
             }
             Self::Unauthorised(_) | Self::Throttled(_) | Self::Unreached(_) | Self::Overdue => {
@@ -174,6 +172,16 @@ impl Shown for Vec<Judgement> {
             [] => AttemptOutcome::Absent,
             [one] => one.shown(),
             _ => AttemptOutcome::Unknown,
+        }
+    }
+}
+
+impl Shown for PayoutPage {
+    /// Those that are not on it may be on the next.
+    fn shown(&self) -> AttemptOutcome {
+        match self.goes_on_after {
+            Some(_) if self.found.is_empty() => AttemptOutcome::Unknown,
+            _ => self.found.shown(),
         }
     }
 }

@@ -1,6 +1,6 @@
 use payment_service::audit::Check::{
-    Balances, CapturePosted, Clearing, DisputePosted, EntryCurrency, Floors, Legs, PostedOnce, RefundPosted,
-    SettlementMoved, Tenants, TrialBalance, ZeroSum,
+    Balances, CapturePosted, Clearing, DisputePosted, EntryCurrency, Floors, Legs, PayoutPosted, PostedOnce,
+    RefundPosted, SettlementMoved, Tenants, TrialBalance, ZeroSum,
 };
 use sqlx::PgPool;
 
@@ -131,6 +131,26 @@ async fn books_that_are_wrong_are_told(pool: PgPool) {
                 "update ledger_transaction set kind = 'other' where merchant_id = MERCHANT and kind = 'refund_reversal'",
                 &[RefundPosted],
                 "select follow(MERCHANT, 'o-11', 'refund', 'reversed')::text",
+            ),
+            case(
+                "a payout that holds nothing",
+                "update ledger_transaction set kind = 'other' where merchant_id = MERCHANT and kind = 'payout_hold'
+                   and source_id = sent(MERCHANT, 'po_12')",
+                &[PayoutPosted],
+                "select sent(MERCHANT, 'po_12')::text",
+            ),
+            case(
+                "a payout that came back and is booked as there",
+                "update ledger_transaction set kind = 'other' where merchant_id = MERCHANT and kind = 'payout_back'",
+                &[PayoutPosted],
+                "select sent(MERCHANT, 'po_13')::text",
+            ),
+            case(
+                "a payout that is booked as there and is on its way",
+                "select manual(MERCHANT, 'psp_receivable/' || ACCOUNT, 'payout_clearing', 100, 'operation',
+                     sent(MERCHANT, 'po_12'), 'payout_paid')",
+                &[PayoutPosted, Clearing],
+                "select sent(MERCHANT, 'po_12')::text",
             ),
             case(
                 "a posting twice",

@@ -1,6 +1,6 @@
 use payment_service::audit::Check::{
     AnswerTrue, Bounds, CapturePosted, Clearing, Fences, OpenOperations, OperationAgrees, OwnersWord, Path,
-    RefundPosted, Splits, Sums, Versions,
+    PayoutPosted, RefundPosted, Splits, Sums, Versions,
 };
 use sqlx::PgPool;
 
@@ -107,6 +107,24 @@ async fn a_history_that_is_wrong_is_told(pool: PgPool) {
                 "update operation set status = 'requires_action' where operation_id = op(MERCHANT, 'o-7')",
                 &[OperationAgrees],
                 "select op(MERCHANT, 'o-7')::text",
+            ),
+            case(
+                "a payout that is there and says that it is not",
+                "update payout set status = 'in_transit' where payout_id = paid_out(MERCHANT, 'po_11')",
+                &[Path, PayoutPosted, Clearing],
+                "select paid_out(MERCHANT, 'po_11')::text",
+            ),
+            case(
+                "a payout that is back and whose operation is not",
+                "update operation set status = 'succeeded' where operation_id = sent(MERCHANT, 'po_13')",
+                &[OperationAgrees],
+                "select paid_out(MERCHANT, 'po_13')::text",
+            ),
+            case(
+                "a gap in the history of a payout",
+                "delete from payment_event where payout_id = paid_out(MERCHANT, 'po_13') and version = 2",
+                &[Versions, Path, AnswerTrue],
+                "select paid_out(MERCHANT, 'po_13')::text",
             ),
             case(
                 "a take-over that did not grow the fence",

@@ -25,6 +25,10 @@ const FUNCTIONS: &str = "
     create function follow(m uuid, o text, k text, s text) returns uuid language sql as
         $$ select operation_id from operation
            where merchant_id = m and payment_id = pay(m, o) and kind = k and status = s $$;
+    create function sent(m uuid, r text) returns uuid language sql as
+        $$ select operation_id from operation where merchant_id = m and kind = 'payout' and psp_reference = r $$;
+    create function paid_out(m uuid, r text) returns uuid language sql as
+        $$ select payout_id from operation where merchant_id = m and kind = 'payout' and psp_reference = r $$;
     create function account(m uuid, c text) returns uuid language sql as
         $$ select account_id from ledger_account where merchant_id = m and code = c and currency = 'EUR' $$;
     create function manual(m uuid, from_code text, to_code text, minor bigint,

@@ -58,7 +58,7 @@ async fn a_settlement_a_tenant_or_a_text_that_is_wrong_is_told(pool: PgPool) {
                 "a receivable that is not what is left to settle",
                 "update recon_match set allocated = allocated - 1 where operation_id = op(MERCHANT, 'o-1')",
                 &[Clearing],
-                "select 'psp_receivable/' || ACCOUNT || ' EUR: 1955 instead of 1956'",
+                "select 'psp_receivable/' || ACCOUNT || ' EUR: 1855 instead of 1856'",
             ),
             case(
                 "money in suspense that no line left there",

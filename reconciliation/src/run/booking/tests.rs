@@ -42,8 +42,8 @@ fn operation(effect: Effect) -> Operation {
     Operation {
         operation_id: OperationId::from_uuid(Uuid::from_u128(1)),
         named_id: OperationId::from_uuid(Uuid::from_u128(1)),
-        payment_id: PaymentId::from_uuid(Uuid::from_u128(1)),
-        order_id: "o-1".to_owned(),
+        payment_id: Some(PaymentId::from_uuid(Uuid::from_u128(1))),
+        order_id: Some("o-1".to_owned()),
         effect,
         standing: Standing::Succeeded,
         is_open: false,
@@ -149,6 +149,25 @@ fn every_line_moves_the_balance_by_its_net_and_the_rest_balances_it() {
         Decision::Plain,
         &[(PspBalance(PSP), 50), (PayoutInTransit(PSP), -50)],
     );
+    // to a seller: it leaves our balance, and our bank never sees it
+    let payout = operation(Effect::Payout);
+    let came_back = Tie { effect: Effect::PayoutReversal, ..tie(&payout) };
+    check(
+        line(LineKind::Payout, -100, 1),
+        Decision::Match(tie(&payout)),
+        &[(PspBalance(PSP), -101), (PspFees, 1), (PspReceivable(PSP), 100)],
+    );
+    check(
+        line(LineKind::PayoutReversal, 100, 0),
+        Decision::Match(came_back),
+        &[(PspBalance(PSP), 100), (PspReceivable(PSP), -100)],
+    );
+    check(
+        line(LineKind::PayoutReversal, 50, 0),
+        Decision::Plain,
+        &[(PspBalance(PSP), 50), (PayoutInTransit(PSP), -50)],
+    );
+    check(line(LineKind::Payout, -20, 0), unexplained(), &[(PspBalance(PSP), -20), (Suspense, 20)]);
     check(line(LineKind::Chargeback, -20, 0), unexplained(), &[(PspBalance(PSP), -20), (Suspense, 20)]);
     // what was booked of its fee when it was taken is not booked again
     let dispute = Operation { fee: 20, returned_fee: 15, ..operation(Effect::Chargeback) };

@@ -228,7 +228,8 @@ fn what_was_done_under_a_key_that_is_forgotten_is_not_done_again() {
     let operation_id = OperationId::from_uuid(uuid::Uuid::nil());
     let view = OperationView {
         operation_id,
-        payment_id: state.payment.payment_id,
+        payment_id: Some(state.payment.payment_id),
+        payout_id: None,
         kind: OperationKind::Refund,
         status: Standing::Succeeded,
         amount: 40,
