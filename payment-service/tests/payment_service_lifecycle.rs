@@ -1,5 +1,6 @@
 //! Random lives of a payment, in Postgres and in a plain model side by side: what is asked for, what the PSP says of it and
-//! when, what a bank takes, and what is settled, in any order. After each step the payment's sums and all balances agree.
+//! when, what a bank takes, what is settled, and what of it is paid out to its seller, in any order. After each step the
+//! payment's sums, the payouts and all balances agree.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
@@ -9,14 +10,17 @@ use std::time::Duration;
 
 use ledger::account::Account;
 use ledger::balance::AccountFilter;
-use money::{Currency, MerchantId, Money, OperationId, PaymentId, PspAccountId};
+use money::{Currency, MerchantId, Money, OperationId, PaymentId, PayoutId, PspAccountId};
 use payment_service::dispute::{self, DisputeEvent, DisputeStatus, Recorded, Word};
 use payment_service::idempotency::{Fingerprint, IdempotencyKey};
 use payment_service::operation::{
     self, By, Claim, Claimed, Finding, Follow, Followed, Recording, Want, follow, record,
 };
 use payment_service::payment::{self, NewPayment};
-use payment_service::psp::{CaptureMethod, Decline, Method, Outcome, PspReference, Success, Why, decline};
+use payment_service::payout::{self, NewPayout};
+use payment_service::psp::{
+    CaptureMethod, Decline, Method, Outcome, Psp, PspReference, Success, Why, decline,
+};
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestRunner};
 use reconciliation::{intake, run};
@@ -46,6 +50,15 @@ enum End {
     StaysOpen,
 }
 
+/// What is heard of a payout.
+#[derive(Debug, Clone, Copy)]
+enum Heard {
+    Sent,
+    Arrived,
+    Failed,
+    Nothing,
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Step {
     /// Somebody asks for something: so much, or all that is left.
@@ -60,6 +73,10 @@ enum Step {
     Disputes(i64),
     /// It decides, or thinks again.
     Decides(bool),
+    /// The seller is to have so much, or all that is available.
+    PaysOut(Option<i64>),
+    /// The PSP says what became of a payout, again or late or not.
+    Hears(usize, Heard),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -70,11 +87,14 @@ fn step() -> impl Strategy<Value = Step> {
         4 => any::<bool>().prop_map(|returns_fee| Kind::Refund { returns_fee }),
     ];
     let end = prop_oneof![4 => Just(End::Succeeds), 1 => Just(End::Fails), 1 => Just(End::StaysOpen)];
+    let heard = prop_oneof![2 => Just(Heard::Sent), 3 => Just(Heard::Arrived), 2 => Just(Heard::Failed), 1 => Just(Heard::Nothing)];
     prop_oneof![
         6 => (kind, prop::option::weighted(0.8, amount.clone())).prop_map(|(kind, amount)| Step::Ask(kind, amount)),
         7 => (any::<usize>(), end).prop_map(|(which, end)| Step::End(which, end)),
         2 => any::<usize>().prop_map(Step::ComesBack),
-        1 => Just(Step::Settle),
+        2 => Just(Step::Settle),
+        2 => prop::option::of(amount.clone()).prop_map(Step::PaysOut),
+        3 => (any::<usize>(), heard).prop_map(|(which, word)| Step::Hears(which, word)),
         1 => amount.prop_map(Step::Disputes),
         1 => any::<bool>().prop_map(Step::Decides),
     ]
@@ -109,6 +129,14 @@ struct Open {
     taken: Taken,
 }
 
+#[derive(Debug, Clone)]
+struct PaidOut {
+    id: PayoutId,
+    operation: OperationId,
+    amount: i64,
+    status: &'static str,
+}
+
 /// The payment and the books, in whole numbers.
 #[derive(Debug, Clone, Default)]
 struct Model {
@@ -125,6 +153,7 @@ struct Model {
     dispute: Option<(Taken, &'static str)>,
     disputes: usize,
     settlements: usize,
+    payouts: Vec<PaidOut>,
     books: BTreeMap<String, i64>,
 }
 
@@ -219,6 +248,41 @@ impl Model {
         let repaid = minor.min(debt);
         self.seller("seller_debt", repaid);
         self.seller("seller_available", minor - repaid);
+    }
+
+    /// How much is paid out; none where it is refused.
+    fn pays_out(&self, amount: Option<i64>) -> Option<i64> {
+        let available = self.has("seller_available");
+        Some(amount.unwrap_or(available)).filter(|amount| (1..=available).contains(amount))
+    }
+
+    fn paid_out(&mut self, id: PayoutId, operation: OperationId, amount: i64) {
+        self.seller("seller_available", -amount);
+        self.seller("seller_held", amount);
+        self.payouts.push(PaidOut { id, operation, amount, status: "processing" });
+    }
+
+    fn heard(&mut self, which: usize, word: Heard, psp: PspAccountId) {
+        let PaidOut { amount, status, .. } = self.payouts[which];
+        let becomes = match (status, word) {
+            ("processing", Heard::Sent) => "in_transit",
+            ("processing" | "in_transit", Heard::Arrived) => "paid",
+            ("processing" | "in_transit", Heard::Failed) => "failed",
+            ("paid", Heard::Failed) => "returned",
+            _ => return,
+        };
+        self.payouts[which].status = becomes;
+        // where the money was, and where it goes
+        match status {
+            "processing" => self.seller("seller_held", -amount),
+            "in_transit" => self.book("payout_clearing", amount),
+            _ => self.book(&format!("psp_receivable/{psp}"), amount),
+        }
+        match becomes {
+            "in_transit" => self.book("payout_clearing", -amount),
+            "paid" => self.book(&format!("psp_receivable/{psp}"), -amount),
+            _ => self.give(amount),
+        }
     }
 
     fn accept(&mut self, id: OperationId, kind: Kind, amount: i64) {
@@ -435,6 +499,54 @@ impl Shop {
         self.say(open.id, By::Evidence, outcome).await;
     }
 
+    /// The payout that was made and its operation; or the code of the refusal.
+    async fn pay_out(&mut self, amount: Option<i64>) -> Result<(PayoutId, OperationId, i64), String> {
+        const NAMES: &[&str; 1] = &["endpoint"];
+        self.requests += 1;
+        let new = NewPayout {
+            key: IdempotencyKey::try_from(format!("key-{}", self.requests)).unwrap(),
+            fingerprint: Fingerprint::of(NAMES, [b"x"]),
+            payout_id: PayoutId::new(),
+            seller: SELLER.parse().unwrap(),
+            amount,
+            currency: Currency::EUR,
+            destination: PspReference::parse("ba_1").unwrap(),
+            psp: Psp::Stripe,
+            psp_account_id: self.account,
+            statement_descriptor: None,
+            metadata: BTreeMap::new(),
+            lease: LEASE,
+            request_id: None,
+        };
+        let id = new.payout_id;
+        match payout::claim(&self.pool, self.merchant, &[new]).await.unwrap().remove(0) {
+            payout::Claimed::Fresh(begun) => {
+                let expected = &begun.errand.expected;
+                Ok((id, expected.operation_id, expected.amount.minor))
+            }
+            payout::Claimed::Answered { status: 409, body, .. } => {
+                let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+                Err(body["code"].as_str().unwrap().to_owned())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn hear(&self, payout: &PaidOut, word: Heard) {
+        let name = format!("po_{}", payout.operation);
+        let sent = |captured| {
+            let Outcome::Succeeded(success) = done(&name, payout.amount) else { unreachable!() };
+            Outcome::Succeeded(Success { captured, ..success })
+        };
+        let outcome = match word {
+            Heard::Sent => sent(false),
+            Heard::Arrived => sent(true),
+            Heard::Failed => failed(Some(&name)),
+            Heard::Nothing => Outcome::Unknown { reference: None, why: Why::NoAnswer },
+        };
+        self.say(payout.operation, By::Evidence, outcome).await;
+    }
+
     async fn settle(&self, number: usize, amounts: &[i64]) {
         let head = "automatic_payout_id,balance_transaction_id,created,available_on,currency,gross,fee,net,\
                     reporting_category,source_id,charge_id,payment_intent_id,payment_metadata[payonce_operation]";
@@ -488,6 +600,10 @@ impl Shop {
             (model.status, model.captured, model.reserved)
         );
         prop_assert_eq!((view.refunded_amount, view.disputed_amount), (model.refunded, model.disputed));
+        for payout in &model.payouts {
+            let view = payout::get(&self.pool, self.merchant, payout.id).await.unwrap().unwrap();
+            prop_assert_eq!((view.status.as_str(), view.amount), (payout.status, payout.amount));
+        }
         let rows =
             ledger::balance::list(&self.pool, self.merchant, &AccountFilter::default(), None).await.unwrap();
         let of_rows: BTreeMap<String, i64> =
@@ -555,7 +671,22 @@ async fn take(shop: &mut Shop, model: &mut Model, step: Step) -> Result<(), Test
             shop.dispute(model.disputes, event, taken.amount).await;
             model.decided(won, psp);
         }
-        Step::End(..) | Step::ComesBack(_) | Step::Disputes(_) => {}
+        Step::PaysOut(amount) => match (shop.pay_out(amount).await, model.pays_out(amount)) {
+            (Ok((id, operation, sent)), Some(amount)) => {
+                prop_assert_eq!(sent, amount);
+                model.paid_out(id, operation, amount);
+            }
+            (told, expected) => {
+                prop_assert_eq!(expected, None);
+                prop_assert_eq!(told.err(), Some("payout_exceeds_available".to_owned()));
+            }
+        },
+        Step::Hears(which, word) if !model.payouts.is_empty() => {
+            let which = which % model.payouts.len();
+            shop.hear(&model.payouts[which], word).await;
+            model.heard(which, word, psp);
+        }
+        Step::End(..) | Step::ComesBack(_) | Step::Disputes(_) | Step::Hears(..) => {}
     }
     Ok(())
 }

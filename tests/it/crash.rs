@@ -29,6 +29,7 @@ async fn whatever_dies_stalls_or_is_cut_off_nothing_is_lost_and_nothing_done_twi
         ("double charges", "0"),
         ("over-captures and over-refunds", "0"),
         ("disputes that are otherwise at the PSP", "0"),
+        ("payouts that are otherwise at the PSP", "0"),
         ("lost acknowledgements", "0"),
         ("operations in unknown", "0"),
         ("events missing in Kafka", "0"),

@@ -248,14 +248,14 @@ impl Stage {
         Ok(())
     }
 
-    /// Has the PSP behave and pay out, and writes down its settlement reports.
+    /// Has the PSP behave and pay out all but so many minor units of each currency, and writes down its settlement reports.
     ///
     /// # Errors
     /// When it refuses, or they cannot be written.
-    pub async fn pay_out(&self, folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    pub async fn pay_out_but(&self, kept: i64, folder: &Path) -> Result<Vec<PathBuf>, Error> {
         self.control.heal().await?;
         let mut paths = Vec::new();
-        for (payout, csv) in self.control.pay_out().await? {
+        for (payout, csv) in self.control.pay_out_but(kept).await? {
             let path = folder.join(format!("{payout}.csv"));
             std::fs::write(&path, csv).map_err(Error::io(format_args!("write {}", path.display())))?;
             paths.push(path);

@@ -1,5 +1,5 @@
-//! The buyers' banks: they ask back what was paid, and decide who keeps it. They talk to the PSP alone, from which the service
-//! hears of it.
+//! The banks: the buyers' ask back what was paid, and decide who keeps it; the sellers' take what is paid out, or do not. They
+//! talk to the PSP alone, from which the service hears of it.
 
 use std::collections::BTreeMap;
 
@@ -42,6 +42,40 @@ impl Decision {
     }
 }
 
+/// What a seller's bank does with a payout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Arrival {
+    /// It takes it.
+    Paid,
+    /// It does not.
+    Failed,
+    /// It takes it, and sends it back.
+    Returned,
+}
+
+impl Arrival {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Paid, Self::Failed, Self::Returned];
+
+    /// As our API calls it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Paid => "paid",
+            Self::Failed => "failed",
+            Self::Returned => "returned",
+        }
+    }
+
+    /// What the PSP says one after the other.
+    const fn at_the_psp(self) -> &'static [&'static str] {
+        match self {
+            Self::Paid => &["paid"],
+            Self::Failed => &["failed"],
+            Self::Returned => &["paid", "failed"],
+        }
+    }
+}
+
 /// All banks.
 #[derive(Debug)]
 pub struct Bank {
@@ -49,6 +83,7 @@ pub struct Bank {
     /// What is known of the PSP's log.
     seen: Mutex<Seen>,
     decided: Mutex<BTreeMap<String, Decision>>,
+    arrived: Mutex<BTreeMap<String, Arrival>>,
 }
 
 #[derive(Debug, Default)]
@@ -61,7 +96,7 @@ struct Seen {
 impl Bank {
     /// Those whose customers pay through this PSP.
     pub fn new(control: Control) -> Self {
-        Self { control, seen: Mutex::default(), decided: Mutex::default() }
+        Self { control, seen: Mutex::default(), decided: Mutex::default(), arrived: Mutex::default() }
     }
 
     /// Asks back so much of what was paid for an order; or only asks about it. Answers the PSP's name of the dispute.
@@ -89,6 +124,24 @@ impl Bank {
     /// What was decided, by the PSP's names of the disputes.
     pub async fn decided(&self) -> BTreeMap<String, Decision> {
         self.decided.lock().await.clone()
+    }
+
+    /// Does that with a payout, of this name at the PSP.
+    ///
+    /// # Errors
+    /// When the PSP refuses.
+    pub async fn receive(&self, payout: &str, arrival: Arrival) -> Result<(), Error> {
+        let path = format!("payouts/{payout}/advance");
+        for status in arrival.at_the_psp() {
+            self.control.post(&path, &json!({"status": status})).await?;
+        }
+        self.arrived.lock().await.insert(payout.to_owned(), arrival);
+        Ok(())
+    }
+
+    /// What became of payouts, by the PSP's names of them.
+    pub async fn arrived(&self) -> BTreeMap<String, Arrival> {
+        self.arrived.lock().await.clone()
     }
 
     async fn intent(&self, order: &str) -> Result<String, Error> {

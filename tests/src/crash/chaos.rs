@@ -29,12 +29,13 @@ pub const TIMES: [&str; 3] = ["--patience=400ms", "--psp-deadline=800ms", "--lea
 
 /// What the PSP does wrong. A 500 that it remembers has done something, of which a webhook tells: one that had not could
 /// never be proved, by design, and would be left for a person.
-const PSP_FAULTS: [psp::Fault; 9] = [
+const PSP_FAULTS: [psp::Fault; 10] = [
     (30, None, r#"{"kind":"drop_reply","close":"reset"}"#),
     (30, None, r#"{"kind":"drop_reply","close":"fin"}"#),
     (10, None, r#"{"kind":"drop_request","close":"reset"}"#),
     (15, None, r#"{"kind":"server_error","saved":false}"#),
     (10, Some("payment_intents.create"), r#"{"kind":"server_error","saved":true,"executes":"all"}"#),
+    (10, Some("payouts.create"), r#"{"kind":"server_error","saved":true,"executes":"all"}"#),
     (10, None, r#"{"kind":"unavailable"}"#),
     (10, None, r#"{"kind":"rate_limited","retry_after_seconds":1}"#),
     (10, None, r#"{"kind":"lock_timeout"}"#),
@@ -129,7 +130,7 @@ impl Counts {
     }
 }
 
-/// Makes the PSP misbehave: slow, with replies that are lost, errors, and webhooks late, twice and out of order.
+/// Makes the PSP misbehave: slow, its payouts on their way until a bank has them, with replies that are lost, errors, and webhooks late, twice and out of order.
 ///
 /// # Errors
 /// When it refuses.
@@ -140,7 +141,8 @@ pub async fn misbehave(stage: &Stage) -> Result<(), Error> {
         "reorder_rate": 0.2, "reorder_delay_ms": {"min": 200, "max": 3000}, "retry_max_ms": 2000, "max_attempts": 40,
     });
     let latency = json!({"min": 20, "max": 150});
-    stage.control.configure(&json!({"latency_ms": latency, "webhooks": webhooks})).await?;
+    let change = json!({"latency_ms": latency, "webhooks": webhooks, "payouts_wait": true});
+    stage.control.configure(&change).await?;
     for rule in rules(&PSP_FAULTS) {
         stage.control.fault(&rule).await?;
     }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::bank::Bank;
+use super::buyers::Buyers;
 use crate::Error;
 use crate::journal::Journal;
 use crate::shop::{ShopClient, Told};
@@ -81,11 +82,13 @@ pub enum Kind {
     Void,
     /// A refund.
     Refund,
+    /// A payout to a seller.
+    Payout,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Authorize, Self::Capture, Self::Void, Self::Refund];
+    pub const ALL: [Self; 5] = [Self::Authorize, Self::Capture, Self::Void, Self::Refund, Self::Payout];
 
     /// As it is called everywhere.
     pub fn name(self) -> &'static str {
@@ -94,6 +97,7 @@ impl Kind {
             Self::Capture => "capture",
             Self::Void => "void",
             Self::Refund => "refund",
+            Self::Payout => "payout",
         }
     }
 }
@@ -140,22 +144,24 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// What all clients share: the services, the banks, and how often nobody could help them.
+/// What all clients share: the services, the banks, the buyers, and how often nobody could help them.
 #[derive(Debug)]
 pub struct Market {
     /// The services.
     pub doors: Vec<Door>,
-    /// The clients' buyers' banks.
+    /// The banks of the clients' buyers and sellers.
     pub bank: Bank,
+    /// The buyers who pay on the PSP's pages.
+    pub buyers: Buyers,
     /// Answers that say that the service cannot now, and answers that did not come.
     pub refusals: AtomicUsize,
 }
 
 impl Market {
-    /// One of these services and banks.
-    pub fn new(clients: Vec<ShopClient>, bank: Bank) -> Self {
+    /// One of these services, banks and buyers.
+    pub fn new(clients: Vec<ShopClient>, bank: Bank, buyers: Buyers) -> Self {
         let doors = clients.into_iter().map(|client| Door { client, waiting: Mutex::default() }).collect();
-        Self { doors, bank, refusals: AtomicUsize::new(0) }
+        Self { doors, bank, buyers, refusals: AtomicUsize::new(0) }
     }
 }
 
@@ -205,24 +211,25 @@ impl Asker {
         Ok(answer)
     }
 
-    /// The buyers' banks.
-    pub fn bank(&self) -> &Bank {
-        &self.market.bank
+    /// What it shares with the others.
+    pub fn market(&self) -> &Market {
+        &self.market
     }
 
-    /// Reads something again and again, at any of the services, until it is so; or for a minute.
-    pub async fn read_until(&mut self, path: &str, is_so: impl Fn(&Value) -> bool) {
+    /// Reads something again and again, at any of the services, until it is so; none when it is not for a minute.
+    pub async fn read_until(&mut self, path: &str, is_so: impl Fn(&Value) -> bool) -> Option<Value> {
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
             let service = self.rng.random_range(0..self.market.doors.len());
             let read = self.market.doors[service].client.read::<Value>(path);
             let read = tokio::time::timeout(Duration::from_millis(WAIT.end), read).await;
-            if read.is_ok_and(|read| read.is_ok_and(|read| is_so(&read))) {
-                return;
+            if let Some(read) = read.ok().and_then(Result::ok).filter(|read| is_so(read)) {
+                return Some(read);
             }
             let pause = Duration::from_millis(self.rng.random_range(PAUSE));
             tokio::time::sleep(pause).await;
         }
+        None
     }
 
     /// Sends it once, to any of the services.

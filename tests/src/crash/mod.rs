@@ -2,6 +2,7 @@
 //! cut off and starved meanwhile; then everything is healed, and what everybody says happened is compared.
 
 mod bank;
+mod buyers;
 mod chaos;
 mod client;
 mod lifecycle;
@@ -23,6 +24,7 @@ use sqlx::PgPool;
 use tokio::task::{JoinSet, block_in_place};
 
 use self::bank::Bank;
+use self::buyers::Buyers;
 use self::chaos::{Counts, SERVICES, Struck, TIMES, World};
 use self::client::{Asker, Line, Market};
 use self::postgres::Postgres;
@@ -125,11 +127,12 @@ async fn run_in(folder: &Path, arguments: &Arguments) -> Result<bool, Error> {
     report::opening(arguments, SERVICES);
     let kafka = Kafka::start()?;
     let mut world = set(folder, arguments.seed, &kafka).await?;
-    chaos::misbehave(&world.stage).await?;
-    clock.say("three services, a PSP, Kafka and Postgres are there");
-
     let journals = folder.join("journals");
     std::fs::create_dir(&journals).map_err(Error::io("make the journals' folder"))?;
+    fund(&world, folder, &journals, arguments).await?;
+    chaos::misbehave(&world.stage).await?;
+    clock.say("three services, a PSP, Kafka and Postgres are there, and every seller has something");
+
     let (struck, begun) = go_wrong(&mut world, arguments, &journals, clock).await?;
     clock.say("the clients have left; everything is healed");
     let healed = Instant::now();
@@ -163,9 +166,18 @@ async fn set(folder: &Path, seed: u64, kafka: &Kafka) -> Result<World, Error> {
     for _ in 1..SERVICES {
         block_in_place(|| stage.add_replica(&serve))?;
     }
-    let market = Arc::new(Market::new(stage.clients()?, Bank::new(stage.control.clone())));
+    let market = Arc::new(Market::new(stage.clients()?, Bank::new(stage.control.clone()), Buyers::new()?));
     let pool = postgres.pool(DATABASE).await?;
     Ok(World { stage, postgres, wire, pool, market })
+}
+
+/// Sells and settles something for every seller, which the PSP keeps.
+async fn fund(world: &World, folder: &Path, journals: &Path, arguments: &Arguments) -> Result<(), Error> {
+    let journal = journal::Journal::create(journals, arguments.clients.into())?;
+    let mut asker = Asker::new(Arc::clone(&world.market), journal, arguments.seed.wrapping_sub(1));
+    lifecycle::fund(&mut asker).await?;
+    let reports = world.stage.pay_out_but(i64::MAX, folder).await?;
+    block_in_place(|| world.stage.reconcile(&reports)).map(drop)
 }
 
 /// How far clients and faults are, for each other.
@@ -280,7 +292,7 @@ async fn replay(clients: &[ShopClient], journal: &mut Journal) -> Result<(), Err
 /// Settles and reconciles what was paid, and compares what everybody says happened.
 async fn find_out(world: &World, folder: &Path, journal: Journal, kafka: &Kafka) -> Result<Outcome, Error> {
     let stage = &world.stage;
-    let reports = stage.pay_out(folder).await?;
+    let reports = stage.pay_out_but(0, folder).await?;
     let reconciled = block_in_place(|| stage.reconcile(&reports));
     let left_over = quiet::left_over(stage).await?;
     let waiting: i64 = sqlx::query_scalar(
@@ -292,6 +304,7 @@ async fn find_out(world: &World, folder: &Path, journal: Journal, kafka: &Kafka)
     let effects = stage.control.effects().await?;
     let payments: Vec<Value> = stage.client.pages("/v1/payments?limit=200").await?;
     let disputes: Vec<Value> = stage.client.pages("/v1/disputes?limit=200").await?;
+    let payouts: Vec<Value> = stage.client.pages("/v1/payouts?limit=200").await?;
     let operations = operations(&stage.client, &journal).await?;
     let trial_balance = stage.client.trial_balance().await?;
     let committed = relayed(&world.pool, kafka).await?;
@@ -301,6 +314,9 @@ async fn find_out(world: &World, folder: &Path, journal: Journal, kafka: &Kafka)
         payments: &payments,
         disputes: &disputes,
         decided: &world.market.bank.decided().await,
+        payouts: &payouts,
+        received: &world.market.bank.arrived().await,
+        bought: &world.market.buyers.bought(),
         operations: &operations,
         trial_balance: &trial_balance,
         committed: &committed,
@@ -311,7 +327,7 @@ async fn find_out(world: &World, folder: &Path, journal: Journal, kafka: &Kafka)
     checks.extend(left_over.map(|(what, count)| Check::zero(what, count)));
     checks.push(Check::told("`reconcile` finds no break", &reconciled));
     checks.push(Check::told("`audit`: sandbox's log and ledger agree", &audited));
-    Ok(Outcome { checks, tally: evidence.tally(), banks: evidence.banks() })
+    Ok(Outcome { checks, tally: evidence.tally(), banks: evidence.banks(), bought: evidence.bought.len() })
 }
 
 /// What the API shows of each operation that a client was told of.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Arguments;
-use super::bank::Decision;
+use super::bank::{Arrival, Decision};
 use super::chaos::{Counts, Struck};
 use super::client::Kind;
 use super::verdict::{Banks, Ending};
@@ -36,6 +36,8 @@ pub struct Outcome {
     pub tally: BTreeMap<(Kind, Ending), usize>,
     /// What banks did.
     pub banks: Banks,
+    /// Payments that buyers made on the PSP's pages.
+    pub bought: usize,
 }
 
 pub fn opening(arguments: &Arguments, services: usize) {
@@ -86,7 +88,7 @@ fn tally(tally: &BTreeMap<(Kind, Ending), usize>) {
 }
 
 /// A run in which something did not go wrong, or nothing went well, proves too little.
-fn misfortunes(run: &Run, Outcome { tally, banks, .. }: &Outcome) -> Vec<Check> {
+fn misfortunes(run: &Run, Outcome { tally, banks, bought, .. }: &Outcome) -> Vec<Check> {
     let Run { planned, struck, begun, stats, .. } = run;
     let happened =
         |what, wanted: usize, count: usize, found: String| Check::that(what, count >= wanted, found);
@@ -130,6 +132,7 @@ fn misfortunes(run: &Run, Outcome { tally, banks, .. }: &Outcome) -> Vec<Check> 
             Kind::Capture => "captures that went well, and not",
             Kind::Void => "voids that went well, and not",
             Kind::Refund => "refunds that went well, and not",
+            Kind::Payout => "payouts that went well, and not",
         };
         Check::that(what, done > 0 && not > 0, format!("{done}, {not}"))
     }));
@@ -142,7 +145,17 @@ fn misfortunes(run: &Run, Outcome { tally, banks, .. }: &Outcome) -> Vec<Check> 
         };
         Check::that(what, count > 0, count.to_string())
     }));
+    checks.extend(Arrival::ALL.map(|arrival| {
+        let count = banks.received.get(&arrival).copied().unwrap_or_default();
+        let what = match arrival {
+            Arrival::Paid => "payouts that arrived",
+            Arrival::Failed => "payouts that a bank refused",
+            Arrival::Returned => "payouts that a bank sent back",
+        };
+        Check::that(what, count > 0, count.to_string())
+    }));
     let refused = banks.refused;
+    checks.push(Check::that("orders paid on the PSP's pages", *bought > 0, bought.to_string()));
     checks.push(Check::that("refunds refused, as a bank had it", refused > 0, refused.to_string()));
     checks
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::bank::Decision;
+use super::bank::{Arrival, Decision};
 use super::client::{Event, Kind, Line, Request, is_final};
 use crate::kafka::Arrived;
 use crate::psp::Effect;
@@ -97,6 +97,8 @@ pub struct Banks {
     pub decided: BTreeMap<Decision, usize>,
     /// Refunds that were refused because a bank had the money.
     pub refused: usize,
+    /// How often they did what with a payout.
+    pub received: BTreeMap<Arrival, usize>,
 }
 
 /// What everybody says happened.
@@ -112,6 +114,12 @@ pub struct Evidence<'a> {
     pub disputes: &'a [Value],
     /// What the banks decided, by the PSP's names of the disputes.
     pub decided: &'a BTreeMap<String, Decision>,
+    /// What the API shows of each payout.
+    pub payouts: &'a [Value],
+    /// What the banks did with payouts, by the PSP's names of them.
+    pub received: &'a BTreeMap<String, Arrival>,
+    /// What buyers paid on the PSP's pages, by the order.
+    pub bought: &'a BTreeMap<String, i64>,
     /// What the API shows of each operation that a client was told of, by its id.
     pub operations: &'a BTreeMap<String, Value>,
     /// The ledger.
@@ -132,6 +140,7 @@ impl Evidence<'_> {
             Check::none("lost acknowledgements", self.lost_acknowledgements()),
             Check::none("not what the PSP did", self.differences()),
             Check::none("disputes that are otherwise at the PSP", self.disputes()),
+            Check::none("payouts that are otherwise at the PSP", self.payouts()),
             Check::none("requests without a final answer", self.unanswered()),
             Check::none("answers that nobody can act on", self.useless_answers()),
             Check::none("events missing in Kafka", self.missing_events()),
@@ -151,17 +160,20 @@ impl Evidence<'_> {
         tally
     }
 
-    /// How the banks decided, and how many refunds were refused because a bank had the money.
+    /// What the banks did, and how many refunds were refused because a bank had the money.
     pub fn banks(&self) -> Banks {
-        let mut decided = BTreeMap::new();
+        let (mut decided, mut received) = (BTreeMap::new(), BTreeMap::new());
         for decision in self.decided.values() {
             *decided.entry(*decision).or_default() += 1;
+        }
+        for arrival in self.received.values() {
+            *received.entry(*arrival).or_default() += 1;
         }
         let is_bound = |asked: &&Asked| {
             let answer = asked.answer();
             answer.is_some_and(|(_, body)| minor(&body["disputed_amount"]) > 0 && body["code"].is_string())
         };
-        Banks { decided, refused: self.journal.values().filter(is_bound).count() }
+        Banks { decided, refused: self.journal.values().filter(is_bound).count(), received }
     }
 
     /// That one operation, or one order, took a buyer's money or held it more than once.
@@ -194,13 +206,17 @@ impl Evidence<'_> {
         found
     }
 
-    /// That a capture or refund was done more than once for one key of ours.
+    /// That a capture, refund or payout was done more than once for one key of ours.
     fn done_twice(&self) -> Vec<String> {
         let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
         for effect in self.effects {
             let named = match effect.kind.as_str() {
                 "capture" => effect.idempotency_key.as_deref().unwrap_or_default(),
                 "refund" => operation_of(effect.refund_metadata.as_ref()),
+                // one of ours; others are the PSP's own to our bank
+                "payout" if effect.metadata.contains_key("payonce_operation") => {
+                    operation_of(Some(&effect.metadata))
+                }
                 _ => continue,
             };
             *counts.entry((&effect.kind, named)).or_default() += 1;
@@ -249,6 +265,7 @@ impl Evidence<'_> {
             }
             let told: Value = serde_json::from_str(&first.1).unwrap_or_default();
             let kept = match (&told["operation_id"], told["payment_id"].as_str()) {
+                _ if asked.request.kind == Kind::Payout => self.keeps_payout(&told),
                 (Value::String(id), _) => {
                     self.operations.get(id).is_some_and(|kept| kept["status"] == told["status"])
                 }
@@ -262,6 +279,12 @@ impl Evidence<'_> {
         found
     }
 
+    /// Whether a payout is there that a client was told of: one that had failed still has, and any other may have come back.
+    fn keeps_payout(&self, told: &Value) -> bool {
+        let kept = self.payouts.iter().find(|kept| kept["payout_id"] == told["payout_id"]);
+        kept.is_some_and(|kept| told["status"] != "failed" || kept["status"] == "failed")
+    }
+
     /// Orders of which clients, the PSP and the API tell of different sums.
     fn differences(&self) -> Vec<String> {
         let mut orders: BTreeMap<&str, [(i64, i64); 3]> = BTreeMap::new();
@@ -272,8 +295,12 @@ impl Evidence<'_> {
                 Kind::Authorize => told.0 += minor(&body["captured_amount"]),
                 Kind::Capture => told.0 += minor(&body["amount"]),
                 Kind::Refund => told.1 += minor(&body["amount"]),
-                Kind::Void => {}
+                Kind::Void | Kind::Payout => {}
             }
+        }
+        for (order, paid) in self.bought {
+            let [told, ..] = orders.entry(order).or_default();
+            told.0 += paid;
         }
         for effect in self.effects {
             let [_, done, _] = orders.entry(effect.order_id()).or_default();
@@ -319,6 +346,38 @@ impl Evidence<'_> {
             .into_iter()
             .filter(|(_, [done, kept])| done != kept)
             .map(|(name, [done, kept])| format!("{name}: done {done:?}, kept {kept:?} (taken, decided)"))
+            .collect()
+    }
+
+    /// Payouts that the API shows otherwise than the PSP's log and the banks.
+    fn payouts(&self) -> Vec<String> {
+        let received = self.received.iter().map(|(name, arrival)| (name.as_str(), arrival.as_str()));
+        let mut payouts: BTreeMap<&str, [(i64, &str); 2]> =
+            received.map(|(name, arrival)| (name, [(0, arrival), (0, "")])).collect();
+        for effect in self.effects {
+            let (Some(name), true) = (&effect.payout, effect.metadata.contains_key("payonce_operation"))
+            else {
+                continue;
+            };
+            let [(done, _), _] = payouts.entry(name).or_insert([(0, "in_transit"), (0, "")]);
+            match effect.kind.as_str() {
+                "payout" => *done += effect.amount,
+                "payout_failure" => *done -= effect.amount,
+                _ => {}
+            }
+        }
+        for payout in self.payouts {
+            // one that the PSP did not send has no name there
+            let Some(name) = payout["psp_reference"].as_str() else { continue };
+            let [_, kept] = payouts.entry(name).or_default();
+            let is_away = matches!(payout["status"].as_str(), Some("in_transit" | "paid"));
+            let away = if is_away { minor(&payout["amount"]) } else { 0 };
+            *kept = (away, payout["status"].as_str().unwrap_or_default());
+        }
+        payouts
+            .into_iter()
+            .filter(|(_, [done, kept])| done != kept)
+            .map(|(name, [done, kept])| format!("{name}: done {done:?}, kept {kept:?} (sent, became)"))
             .collect()
     }
 
@@ -398,6 +457,9 @@ mod tests {
         payments: Vec<Value>,
         disputes: Vec<Value>,
         decided: BTreeMap<String, Decision>,
+        payouts: Vec<Value>,
+        received: BTreeMap<String, Arrival>,
+        bought: BTreeMap<String, i64>,
         operations: BTreeMap<String, Value>,
         trial_balance: Vec<TrialBalance>,
         committed: Vec<Arrived>,
@@ -416,8 +478,8 @@ mod tests {
             payment_intent: Some("pi_1".to_owned()),
             refund: None,
             dispute: kind.starts_with("dispute").then(|| key.to_owned()),
-            payout: None,
-            metadata: named("a"),
+            payout: kind.starts_with("payout").then(|| key.to_owned()),
+            metadata: named(if kind.starts_with("payout") { key } else { "a" }),
             refund_metadata: (kind == "refund").then(|| named(key)),
             idempotency_key: Some(key.to_owned()),
         }
@@ -450,11 +512,18 @@ mod tests {
                     ("k-2".to_owned(), asked(Kind::Capture, 201, &capture)),
                     ("k-3".to_owned(), asked(Kind::Refund, 201, &refund)),
                     ("k-4".to_owned(), asked(Kind::Refund, 409, &refused)),
+                    (
+                        "k-6".to_owned(),
+                        asked(Kind::Payout, 201, &json!({"payout_id": "s", "status": "in_transit"})),
+                    ),
                 ]),
                 effects: vec![
                     effect("authorization", 1000, "a"),
                     effect("capture", 600, "c"),
                     effect("refund", 200, "r"),
+                    effect("payout", 50, "po"),
+                    effect("payout_failure", 50, "po"),
+                    effect("payout", 60, "po-2"),
                     effect("dispute", 100, "d"),
                 ],
                 payments: vec![kept],
@@ -462,6 +531,12 @@ mod tests {
                     json!({"psp_reference": "d", "status": "lost", "funds": "lost", "amount": 100}),
                 ],
                 decided: BTreeMap::from([("d".to_owned(), Decision::Lost)]),
+                payouts: vec![
+                    json!({"payout_id": "s", "psp_reference": "po", "status": "returned", "amount": 50}),
+                    json!({"payout_id": "t", "psp_reference": "po-2", "status": "in_transit", "amount": 60}),
+                ],
+                received: BTreeMap::from([("po".to_owned(), Arrival::Returned)]),
+                bought: BTreeMap::new(),
                 operations: [("c", capture), ("r", refund)].map(|(id, kept)| (id.to_owned(), kept)).into(),
                 trial_balance: vec![TrialBalance {
                     currency: "EUR".to_owned(),
@@ -486,6 +561,9 @@ mod tests {
                 payments: &world.payments,
                 disputes: &world.disputes,
                 decided: &world.decided,
+                payouts: &world.payouts,
+                received: &world.received,
+                bought: &world.bought,
                 operations: &world.operations,
                 trial_balance: &world.trial_balance,
                 committed: &world.committed,
@@ -565,6 +643,27 @@ mod tests {
         check(|world| world.disputes[0]["status"] = json!("evidence_due"), &[DISPUTES]);
         check(|world| world.disputes[0]["amount"] = json!(99), &[DISPUTES]);
         check(|world| world.effects.push(effect("dispute", 301, "d-2")), &[EXCESS, DISPUTES]);
+    }
+
+    #[test]
+    fn a_payout_that_is_otherwise_at_the_psp_is_found() {
+        const PAYOUTS: &str = "payouts that are otherwise at the PSP";
+        check(|world| world.effects.retain(|effect| effect.kind != "payout_failure"), &[PAYOUTS]);
+        check(|world| drop(world.payouts.pop()), &[PAYOUTS]);
+        check(|world| world.payouts[0]["status"] = json!("paid"), &[PAYOUTS]);
+        check(|world| world.payouts[1]["amount"] = json!(61), &[PAYOUTS]);
+        check(|world| world.received.extend([("po-2".to_owned(), Arrival::Paid)]), &[PAYOUTS]);
+        check(|world| world.effects.push(effect("payout", 60, "po-2")), &[TWICE, PAYOUTS]);
+        check(|world| drop(world.payouts.remove(0)), &[LOST, PAYOUTS]);
+        check(
+            |world| world.asked("k-6").finals[0].1 = r#"{"payout_id":"s","status":"failed"}"#.to_owned(),
+            &[LOST],
+        );
+    }
+
+    #[test]
+    fn what_a_buyer_paid_on_a_page_and_is_nowhere_is_found() {
+        check(|world| world.bought.extend([("o-1".to_owned(), 100)]), &[DIFFERENT]);
     }
 
     #[test]
