@@ -31,7 +31,8 @@ create table payout (
     constraint payout_statement_descriptor_length check (char_length(statement_descriptor) between 1 and 22),
     constraint payout_failed_says_why check ((status in ('failed', 'returned')) = (failure_code is not null))
 ) with (fillfactor = 80);
-create index payout_seller on payout (merchant_id, seller_id, payout_id);
+-- partial, so that no plan made while the table was empty takes it for its key
+create index payout_seller on payout (merchant_id, seller_id, payout_id) where seller_id is not null;
 
 alter table operation alter column payment_id drop not null;
 alter table operation
@@ -44,6 +45,8 @@ alter table operation
     add constraint operation_open_is_due check (case
         when status in ('created', 'sending', 'requires_action', 'unknown') then due_at is not null
         when status = 'succeeded' and kind in ('authorize', 'payout') then true
+        -- looked at where a webhook says that there is news
+        when status = 'needs_review' then true
         else due_at is null end);
 -- a payout is sent by one operation
 create unique index operation_payout_once on operation (merchant_id, payout_id) where payout_id is not null;
@@ -56,6 +59,8 @@ alter table attempt
 alter table idempotency_key alter column payment_id drop not null;
 alter table idempotency_key
     add column payout_id uuid,
+    -- the one request that took the key: it knows its row again where its commit was not confirmed
+    add column claim_id uuid,
     -- of neither only where nothing was made, and the key answers so
     add constraint idempotency_key_of_one_subject check (num_nonnulls(payment_id, payout_id) <= 1
         and (num_nonnulls(payment_id, payout_id) = 1 or response_status is not null));
@@ -103,7 +108,11 @@ alter table settlement_booking
     add column balance_change bigint not null generated always as
         (captures + refunds + chargebacks + adjustments + fee_lines + payouts + seller_payouts - fees) stored;
 
--- As before, and payouts to sellers, which are of no payment.
+-- What waits for an operation is looked for when people look at it.
+create index settlement_evidence_operation on settlement_evidence (merchant_id, operation_id);
+
+-- As before, and payouts to sellers, which are of no payment. What was made at the PSP and came back before we had heard that
+-- it succeeded has come back, unless people only said so.
 create or replace view settleable_operation as
 select o.merchant_id, o.operation_id, o.operation_id as named_id, o.payment_id, o.psp_account_id, p.order_id,
        'capture' as effect, o.status, o.psp_reference, o.psp_movement, o.amount, o.currency, o.created_at,
@@ -121,7 +130,10 @@ join payment p on p.merchant_id = a.merchant_id and p.payment_id = a.payment_id
 where a.kind = 'authorize'
 union all
 select r.merchant_id, r.operation_id, r.operation_id, r.payment_id, r.psp_account_id, p.order_id,
-       'refund', r.status, r.psp_reference, r.psp_movement, r.amount, r.currency, r.created_at,
+       'refund',
+       case when r.status = 'declined' and r.psp_reference is not null and r.reason is distinct from 'closed_by_review'
+            then 'reversed' else r.status end,
+       r.psp_reference, r.psp_movement, r.amount, r.currency, r.created_at,
        case when r.due_at is null then r.updated_at end, 0, 0
 from operation r
 join payment p on p.merchant_id = r.merchant_id and p.payment_id = r.payment_id
@@ -135,7 +147,10 @@ from dispute d
 join payment p on p.merchant_id = d.merchant_id and p.payment_id = d.payment_id
 union all
 select o.merchant_id, o.operation_id, o.operation_id, null, o.psp_account_id, null,
-       'payout', o.status, o.psp_reference, o.psp_movement, o.amount, o.currency, o.created_at,
+       'payout',
+       case when o.status = 'declined' and o.psp_reference is not null and o.reason is distinct from 'closed_by_review'
+            then 'reversed' else o.status end,
+       o.psp_reference, o.psp_movement, o.amount, o.currency, o.created_at,
        case when o.due_at is null then o.updated_at end, 0, 0
 from operation o
 where o.kind = 'payout';

@@ -76,6 +76,8 @@ id! {
     DisputeId;
     /// What is sent to a seller's bank.
     PayoutId;
+    /// One request for something, told from a repeat of it.
+    ClaimId;
     /// One HTTP exchange about an operation.
     AttemptId;
     /// An event of a payment or payout; consumers dedupe on it.

@@ -22,7 +22,7 @@ use crate::psp::{self, Connectors};
 use crate::worker::Workers;
 
 /// Connections for the statements of every payment: as many as the batchers' workers, and a few for what finishes payments.
-const HOT_CONNECTIONS: u32 = 12;
+const HOT_CONNECTIONS: u32 = 16;
 
 /// Why the service did not start, or not stop in order.
 #[derive(Debug, thiserror::Error)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ledger::account::Account;
 use ledger::balance::AccountFilter;
-use money::{Currency, MerchantId, Money, OperationId, PaymentId, PayoutId, PspAccountId};
+use money::{ClaimId, Currency, MerchantId, Money, OperationId, PaymentId, PayoutId, PspAccountId};
 use payment_service::dispute::{self, DisputeEvent, DisputeStatus, Recorded, Word};
 use payment_service::idempotency::{Fingerprint, IdempotencyKey};
 use payment_service::operation::{
@@ -469,6 +469,7 @@ impl Shop {
         let follow_up = Follow {
             key: IdempotencyKey::try_from(format!("key-{}", self.requests)).unwrap(),
             fingerprint: Fingerprint::of(NAMES, [b"x"]),
+            claim_id: ClaimId::new(),
             payment_id: self.payment,
             want,
             lease: LEASE,

@@ -7,14 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ledger::account::Account;
-use money::{AttemptId, Currency, MerchantId, Money, OperationId, PaymentId, PspAccountId};
+use ledger::posting::{Posting, Source};
+use money::{
+    AttemptId, ClaimId, Currency, MerchantId, Money, OperationId, PaymentId, PayoutId, PspAccountId,
+};
 use payment_service::idempotency::{self, Fingerprint, IdempotencyKey};
 use payment_service::operation::{
-    self, By, Claim, Claimed, Effect, Finding, OperationStatus, Recorded, Recording, claim_in_tx, record,
+    self, By, Claim, Claimed, Effect, Finding, Follow, Followed, OperationStatus, Recorded, Recording, Want,
+    claim_in_tx, follow, record,
 };
 use payment_service::payment::{self, NewPayment, PaymentStatus};
+use payment_service::payout::{self, NewPayout};
 use payment_service::psp::{
-    Action, Attempt, AttemptOutcome, CaptureMethod, Decline, Method, NotSentCode, Outcome, PspReference,
+    Action, Attempt, AttemptOutcome, CaptureMethod, Decline, Method, NotSentCode, Outcome, Psp, PspReference,
     Success, Why, decline,
 };
 use sqlx::PgPool;
@@ -93,6 +98,19 @@ impl Shop {
 
     async fn record(&self, recording: Recording) -> Recorded {
         self.record_all(&[recording]).await.remove(0)
+    }
+
+    async fn has_available(&self, seller: &str, minor: i64) {
+        let (amount, source) =
+            (Money::new(minor, Currency::EUR), Source { table: "test", id: self.account.as_uuid() });
+        let posting = Posting::builder(source, "funds", OffsetDateTime::now_utc().date())
+            .debit(Account::PspBalance(self.account), amount)
+            .credit(Account::SellerAvailable(seller.parse().unwrap()), amount)
+            .build()
+            .unwrap();
+        let mut tx = self.pool.begin().await.unwrap();
+        ledger::posting::post_in_tx(&mut tx, self.merchant, &[posting]).await.unwrap();
+        tx.commit().await.unwrap();
     }
 
     async fn count(&self, sql: &'static str) -> i64 {
@@ -515,4 +533,81 @@ async fn a_claim_whose_commit_was_not_confirmed_is_found_again(pool: PgPool) {
     let claim = shop.claim("k", "o-1", 1000);
     let first = shop.claim_all(std::slice::from_ref(&claim)).await;
     assert_eq!(shop.claim_all(std::slice::from_ref(&claim)).await, first, "it is ours, by its payment's id");
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn what_follows_is_found_again_where_its_commit_was_not_confirmed_and_by_its_own_request_alone(
+    pool: PgPool,
+) {
+    let shop = Shop::open(pool).await;
+    let operation = shop.claim_fresh("k", "o-1", 1000).await;
+    shop.record(recording(operation, OWNER, success(1000, "pi_1"))).await;
+    let filter = payment::Filter { limit: 1, ..Default::default() };
+    let payment_id = payment::list(&shop.pool, shop.merchant, &filter).await.unwrap()[0].payment_id;
+    const NAMES: &[&str; 1] = &["endpoint"];
+    let refund = Follow {
+        key: IdempotencyKey::try_from("refund".to_owned()).unwrap(),
+        fingerprint: Fingerprint::of(NAMES, [b"x"]),
+        claim_id: ClaimId::new(),
+        payment_id,
+        want: Want::Refund { amount: Some(400), parts: None, returns_fee: true },
+        lease: LEASE,
+        request_id: None,
+    };
+    let ask = async |refund: &Follow| match follow(&shop.pool, shop.merchant, std::slice::from_ref(refund))
+        .await
+        .unwrap()
+        .remove(0)
+    {
+        Followed::Fresh(begun) => Some(begun),
+        Followed::InFlight => None,
+        other => panic!("{other:?}"),
+    };
+    let first = ask(&refund).await.unwrap();
+    let again = ask(&refund).await.unwrap();
+    assert_eq!((again.fence, &again.errand.expected), (1, &first.errand.expected));
+    let repeat = Follow { claim_id: ClaimId::new(), ..refund.clone() };
+    assert!(ask(&repeat).await.is_none(), "a client that repeats it waits");
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn a_payout_is_found_again_where_its_commit_was_not_confirmed_and_by_its_own_request_alone(
+    pool: PgPool,
+) {
+    let shop = Shop::open(pool).await;
+    shop.has_available("s-1", 1000).await;
+    const NAMES: &[&str; 1] = &["endpoint"];
+    let new = NewPayout {
+        key: IdempotencyKey::try_from("payout".to_owned()).unwrap(),
+        fingerprint: Fingerprint::of(NAMES, [b"x"]),
+        payout_id: PayoutId::new(),
+        seller: "s-1".parse().unwrap(),
+        amount: None,
+        currency: Currency::EUR,
+        destination: PspReference::parse("ba_1").unwrap(),
+        psp: Psp::Stripe,
+        psp_account_id: shop.account,
+        statement_descriptor: Some("SHOP".to_owned()),
+        metadata: BTreeMap::new(),
+        lease: LEASE,
+        request_id: None,
+    };
+    let ask =
+        async |new: &NewPayout| match payout::claim(&shop.pool, shop.merchant, std::slice::from_ref(new))
+            .await
+            .unwrap()
+            .remove(0)
+        {
+            payout::Claimed::Fresh(begun) => Some(begun),
+            payout::Claimed::InFlight => None,
+            other => panic!("{other:?}"),
+        };
+    let first = ask(&new).await.unwrap();
+    let again = ask(&new).await.unwrap();
+    let sent = |begun: &operation::Begun| {
+        (begun.fence, begun.errand.expected.amount, begun.errand.expected.operation_id)
+    };
+    assert_eq!(sent(&again), sent(&first));
+    assert!(ask(&NewPayout { payout_id: PayoutId::new(), ..new }).await.is_none());
+    assert_eq!(shop.count("select count(*) from ledger_transaction where kind = 'payout_hold'").await, 1);
 }

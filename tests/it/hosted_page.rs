@@ -358,3 +358,73 @@ async fn a_psp_that_forgets_is_never_asked_for_a_second_page() {
         world.assert_books_are_right().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_void_that_crosses_what_a_bank_decides_ends_with_it() {
+    let world = World::new(&QUICK);
+    world.stage.send_webhooks().await.unwrap();
+    for (number, pays, ending, void) in [(1, false, "voided", "succeeded"), (2, true, "captured", "failed")] {
+        let payment =
+            begun(&world, &format!("key-{number}"), &on_page(order(&format!("order-{number}"), 1200))).await;
+        // the PSP shows nothing while the buyer acts, so that it still waits for us
+        world
+            .stage
+            .control
+            .configure(&json!({"webhooks": {"delay_ms": {"min": 3000, "max": 3000}}}))
+            .await
+            .unwrap();
+        Buyer::at(&payment).pays_with("pm_usBankAccount_success").await;
+        let id = payment["payment_id"].as_str().unwrap();
+        let told =
+            world.stage.client.follow(id, "void", &format!("void-{number}"), &json!({})).await.unwrap();
+        assert_eq!(told.status, 202, "{}", told.body);
+        becomes(&world, &payment, "processing").await;
+        bank_says(&world, pays).await;
+        world.stage.control.webhooks_delivered().await.unwrap();
+        a_minute_later(&world).await;
+        becomes(&world, &payment, ending).await;
+        world.quiet().await;
+        let told =
+            world.stage.client.follow(id, "void", &format!("void-{number}"), &json!({})).await.unwrap();
+        assert_eq!((told.status, &told.json()["status"]), (201, &json!(void)), "{}", told.body);
+    }
+    assert_eq!(world.count("select count(*) from webhook_event where status = 'quarantined'").await, 0);
+    assert_eq!(world.count("select count(*) from recon_break").await, 0);
+    world.assert_books_are_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_held_on_a_page_and_let_go_at_once_is_not_taken_for_a_charge() {
+    let world = World::new(&QUICK);
+    world.stage.send_webhooks().await.unwrap();
+    let late = json!({"webhooks": {"delay_ms": {"min": 2000, "max": 2000}}});
+    world.stage.control.configure(&late).await.unwrap();
+    let payment = begun(&world, "key-1", &on_page(order_to_capture("order-1", 1200))).await;
+    Buyer::at(&payment).pays_with("pm_card_visa").await;
+    let id = payment["payment_id"].as_str().unwrap();
+    let told = world.stage.client.follow(id, "void", "void-1", &json!({})).await.unwrap();
+    assert_eq!((told.status, &told.json()["status"]), (201, &json!("succeeded")), "{}", told.body);
+    // what the PSP says of the moment before comes now
+    world.heard().await;
+    assert_eq!(now(&world, &payment).await["status"], "voided");
+    assert_eq!(world.count("select count(*) from recon_break").await, 0);
+    assert_eq!(world.count("select count(*) from webhook_event where status = 'quarantined'").await, 0);
+    world.assert_books_are_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bank_that_refuses_what_people_look_at_already_ends_it() {
+    let world = World::new(&QUICK);
+    world.stage.send_webhooks().await.unwrap();
+    let payment = begun(&world, "key-1", &on_page(order("order-1", 1200))).await;
+    Buyer::at(&payment).pays_with("pm_usBankAccount_success").await;
+    becomes(&world, &payment, "processing").await;
+    world.stage.control.webhooks_delivered().await.unwrap();
+    let given_up = "update operation set status = 'needs_review', reason = 'no_evidence', due_at = null";
+    sqlx::query(given_up).execute(&mut world.database().await).await.unwrap();
+    bank_says(&world, false).await;
+    world.heard().await;
+    becomes(&world, &payment, "failed").await;
+    let next = world.stage.client.pay("key-2", &order("order-1", 1200)).await.unwrap();
+    assert_eq!(next.status, 201, "{}", next.body);
+}

@@ -575,3 +575,87 @@ async fn payouts_are_listed_newest_first_by_seller_and_by_status() {
     let failed: Value = client.read("/v1/payouts?status=failed").await.unwrap();
     assert_eq!(failed["data"], json!([]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payout_whose_key_the_psp_knows_of_another_request_is_never_sent_again() {
+    let world = World::new(&QUICK);
+    world.fund("anna", 3000).await;
+    let merchant = world.stage.shop.merchant_id.parse().unwrap();
+    let key = "p-1".to_owned().try_into().unwrap();
+    // as of a claim that was lost in a restore, and asked for something else
+    let operation = payment_service::payout::operation_id(merchant, &key).to_string();
+    let url = format!("{}/v1/payouts", world.stage.sandbox().unwrap().url());
+    let form = [("amount", "700"), ("currency", "eur"), ("destination", "ba_1")];
+    let request = tests::http::client().unwrap().post(url).bearer_auth(&world.stage.shop.psp_secret);
+    let sent = request.header("Idempotency-Key", &operation).form(&form).send().await.unwrap();
+    assert!(sent.status().is_success());
+    let told = pay_out(&world, "p-1", &payout("anna", 1000)).await;
+    assert_eq!(told.status, 202, "{}", told.body);
+    let looks = "select count(*) from attempt where action = 'search'";
+    for _ in 0..3 {
+        let before = world.count(looks).await;
+        let due = "update operation set due_at = now(), lease_until = now() where due_at is not null";
+        sqlx::query(due).execute(&mut world.database().await).await.unwrap();
+        world.eventually("it is looked for", async || world.count(looks).await > before).await;
+    }
+    assert_eq!(world.count("select count(*) from attempt where action = 'payout'").await, 1);
+    let reason = "select count(*) from operation where status = 'unknown' and reason = 'key_conflict'";
+    assert_eq!(world.count(reason).await, 1);
+    assert_eq!(wallet(&world, "anna").await, (2000, 1000, 0), "it stays held");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payout_that_people_ask_about_and_is_on_its_way_is_asked_about_until_it_is_there() {
+    let hasty =
+        ["--patience=300ms", "--psp-deadline=500ms", "--lease=600ms", "--review-after=1s", "--grace=5s"];
+    let world = World::new(&hasty);
+    world.fund("anna", 3000).await;
+    banks_are_slow(&world).await;
+    for (call, kind) in [("payouts.create", "drop_reply"), ("payouts.list", "unavailable")] {
+        strike(&world, call, &json!({"kind": kind}), ALWAYS).await;
+    }
+    let told = pay_out(&world, "p-1", &payout("anna", 1000)).await;
+    assert_eq!(told.status, 202, "{}", told.body);
+    world
+        .eventually("it needs review", async || {
+            world.count("select count(*) from operation where status = 'needs_review'").await == 1
+        })
+        .await;
+    world.stage.control.heal().await.unwrap();
+    let path = format!("/v1/reviews/{}/ask", told.json()["operation_id"].as_str().unwrap());
+    let asked = world.stage.client.post(&path, "ask", &json!({})).await.unwrap();
+    assert!(asked.status < 300, "{}", asked.body);
+    until(&world, &id_of(&told), "in_transit").await;
+    // nobody tells, and somebody asks
+    let wakes = "select count(*) from operation where kind = 'payout' and due_at > now()";
+    assert_eq!(world.count(wakes).await, 1);
+    advance(&world, &world.payouts().await[0], "paid").await;
+    let due = "update operation set due_at = now() where kind = 'payout' and due_at is not null";
+    sqlx::query(due).execute(&mut world.database().await).await.unwrap();
+    until(&world, &id_of(&told), "paid").await;
+    world.assert_books_are_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_sellers_are_paid_is_shown_to_finance_alone() {
+    let world = World::new(&[]);
+    world.fund("anna", 1000).await;
+    let told = pay_out(&world, "p-1", &payout("anna", 100)).await.json();
+    let (merchant, installation) = (world.stage.shop.merchant_id.as_str(), &world.stage.installation);
+    let create =
+        ["api-key", "create", "--merchant", merchant, "--name", "till", "--scopes", "payments", "--json"];
+    let made = block_in_place(|| installation.command(create).run()).unwrap();
+    let till: Value = serde_json::from_str(&made).unwrap();
+    let till = till["secret"].as_str().unwrap();
+    let status = async |key: &str, path: &str| {
+        let request =
+            tests::http::client().unwrap().get(format!("http://{}{path}", world.stage.service_address()));
+        let request = request.bearer_auth(key);
+        request.send().await.unwrap().status().as_u16()
+    };
+    let operation = format!("/v1/operations/{}", told["operation_id"].as_str().unwrap());
+    assert_eq!(status(&world.stage.shop.api_key, &operation).await, 200);
+    assert_eq!(status(till, &operation).await, 404);
+    let timeline = format!("/v1/payments/{}/timeline", told["payout_id"].as_str().unwrap());
+    assert_eq!(status(&world.stage.shop.api_key, &timeline).await, 404, "a payout is no payment");
+}

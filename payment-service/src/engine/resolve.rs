@@ -56,6 +56,9 @@ pub(super) enum Step {
     Forget,
 }
 
+/// How long a PSP may take to decide that says that it has not: banks take two weeks over a debit, and holidays more.
+const BANKS_PATIENCE: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// How often the PSP is asked about money that it should have let go, or a bank should have by now.
 const PENDING_POLL: Duration = Duration::from_secs(3600);
 
@@ -69,6 +72,10 @@ pub(super) fn next_step(
     if taken.status == OperationStatus::Succeeded {
         return if taken.is_pending { Step::LookAgain } else { Step::Forget };
     }
+    // a webhook says that there is news
+    if taken.status == OperationStatus::NeedsReview {
+        return Step::Inquire;
+    }
     if is_overdue(taken, settings.action_window) {
         return Step::Cancel;
     }
@@ -78,13 +85,20 @@ pub(super) fn next_step(
     match (&taken.errand.expected.aim, idempotency) {
         // to let go what was let go changes nothing, whenever it is asked for
         (Aim::Void { .. }, _) => Step::Resend,
-        // the deadline is part of the window: the last byte may leave only then
-        (_, Idempotency::Native) if age + settings.deadline < window => Step::Resend,
+        // the deadline is part of the window: the last byte may leave only then. A key that the PSP knew before we did may
+        // be forgotten any time.
+        (_, Idempotency::Native) if age + settings.deadline < window && !is_conflicting(taken) => {
+            Step::Resend
+        }
         (_, Idempotency::Native | Idempotency::Lookup) => Step::Inquire,
         // it is seen by what it was to be done to
         (Aim::Capture { .. }, Idempotency::None) => Step::Inquire,
         (Aim::Authorize { .. } | Aim::Refund { .. } | Aim::Payout { .. }, Idempotency::None) => Step::Wait,
     }
+}
+
+fn is_conflicting(taken: &Taken) -> bool {
+    taken.reason.as_deref() == Some(Why::KeyConflict.as_str())
 }
 
 /// Whether a buyer has had so long to act and has not.
@@ -154,7 +168,7 @@ impl Engine {
                 attempt_fence: taken.fence,
             };
             let recorded = engine.record_surely(merchant, recording, until, Finding::Answer).await;
-            engine.look_again(merchant, &taken, None).await;
+            engine.leave_to_people(merchant, &taken, recorded.as_ref().map(|recorded| recorded.effect)).await;
             recorded.is_some()
         };
         // a client that hangs up changes nothing
@@ -201,6 +215,9 @@ impl Engine {
         };
         let recorded = self.record_surely(merchant, recording, until, finding).await;
         let effect = recorded.map(|recorded| recorded.effect);
+        if taken.status == OperationStatus::NeedsReview {
+            self.leave_to_people(merchant, taken, effect).await;
+        }
         if step == Step::LookAgain && !is_over && effect != Some(Effect::Arrived) {
             self.look_again(merchant, taken, Some(PENDING_POLL)).await;
         }
@@ -211,6 +228,13 @@ impl Engine {
             tracing::info!(%operation_id, ?step, ?effect, "looked into an operation");
         }
         effect == Some(Effect::Arrived) || matches!(effect, Some(Effect::Now(status)) if !status.is_open())
+    }
+
+    /// What needs review after a look as before is looked at no more. What has moved on is due as it was then written.
+    async fn leave_to_people(&self, merchant: MerchantId, taken: &Taken, effect: Option<Effect>) {
+        if !matches!(effect, Some(Effect::Now(_))) {
+            self.look_again(merchant, taken, None).await;
+        }
     }
 
     async fn look_again(&self, merchant: MerchantId, taken: &Taken, after: Option<Duration>) {
@@ -237,7 +261,10 @@ impl Engine {
 /// PSP's object keeps contradicting its operation.
 pub(super) fn finding_of(outcome: PspOutcome, taken: &Taken, settings: &Settings) -> Finding {
     let was_unknown = taken.status == OperationStatus::Unknown;
-    let is_old = taken.now - taken.first_sent_at > settings.review_after;
+    let is_with_the_psp = taken.reason.as_deref() == Some(Why::Processing.as_str());
+    let patience =
+        if is_with_the_psp { settings.review_after.max(BANKS_PATIENCE) } else { settings.review_after };
+    let is_old = taken.now - taken.first_sent_at > patience;
     match outcome {
         PspOutcome::Unknown { why: Why::Mismatch(what), .. }
             if was_unknown && (is_old || taken.takeovers >= MISMATCH_LOOKS) =>
@@ -289,6 +316,7 @@ mod tests {
             psp_account_id: PspAccountId::new(),
             psp_reference: reference.map(|text| PspReference::parse(text).unwrap()),
             status,
+            reason: None,
             takeovers: 1,
             first_sent_at: SENT,
             standing_since: SENT,
@@ -366,5 +394,28 @@ mod tests {
         let ended = PspOutcome::Declined { reference: None, decline };
         assert!(matches!(finding_of(ended, &taken(Unknown, hours(99), None), &settings), Finding::Answer(_)));
         assert!(gives_up(Why::StillOpen, RequiresAction, hours(24 + 73)), "it cannot be cancelled");
+    }
+
+    #[test]
+    fn what_is_with_a_bank_is_given_weeks_and_not_given_up_for_one_look_that_failed() {
+        let settings = Settings::default();
+        let days = |days: u64| Duration::from_secs(days * 24 * 3600);
+        let gives_up = |reason: &str, age| {
+            let taken =
+                Taken { reason: Some(reason.to_owned()), ..taken(OperationStatus::Unknown, age, None) };
+            let outcome = PspOutcome::Unknown { reference: None, why: Why::NoAnswer };
+            matches!(finding_of(outcome, &taken, &settings), Finding::GiveUp { .. })
+        };
+        assert!(gives_up("no_answer", days(4)));
+        assert!(!gives_up("processing", days(29)));
+        assert!(gives_up("processing", days(31)));
+    }
+
+    #[test]
+    fn a_key_that_the_psp_knew_of_another_request_is_never_sent_again() {
+        let settings = Settings::default();
+        let reason = Some(Why::KeyConflict.as_str().to_owned());
+        let taken = Taken { reason, ..taken(OperationStatus::Unknown, Duration::ZERO, None) };
+        assert_eq!(next_step(&taken, Idempotency::Native, WINDOW, &settings), Step::Inquire);
     }
 }

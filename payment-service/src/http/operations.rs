@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use axum::extract::State;
 use axum::response::Response;
-use money::{OperationId, PaymentId, SellerId};
+use money::{ClaimId, OperationId, PaymentId, SellerId};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -17,6 +17,7 @@ use super::page::{Limit, NO_CURSOR, Page};
 use super::payments::{Check, MOST_SPLITS, unknown_payment};
 use super::request_id;
 use crate::idempotency::{Fingerprint, IdempotencyKey};
+use crate::merchant::Scope;
 use crate::operation::{
     self, Follow, OperationCursor, OperationFilter, OperationKind, OperationView, Want, WantedPart,
 };
@@ -185,7 +186,7 @@ async fn follow(
 ) -> Result<Response, Problem> {
     let lease = state.engine.lease();
     let request_id = request_id::current(|id| id.cloned());
-    let follow = Follow { key, fingerprint, payment_id, want, lease, request_id };
+    let follow = Follow { key, fingerprint, claim_id: ClaimId::new(), payment_id, want, lease, request_id };
     let answer = state.engine.follow(state.directory.clone(), caller.merchant_id, follow).await?;
     respond(state, caller.merchant_id, answer).await
 }
@@ -243,7 +244,8 @@ fn check_amounts(
     Some(parts)
 }
 
-/// Reads an operation: an authorisation, capture, void, refund or payout.
+/// Reads an operation: an authorisation, capture, void or refund; and a payout, where the API key has the scope
+/// `finance_read` too.
 #[utoipa::path(
     get, path = "/v1/operations/{operation_id}", operation_id = "get_operation", tag = "operations", security(("api_key" = ["payments"])),
     params(("operation_id" = OperationId, Path)),
@@ -259,7 +261,11 @@ pub(super) async fn get(
     ApiPath(operation_id): ApiPath<OperationId>,
 ) -> Result<axum::Json<OperationView>, Problem> {
     let view = operation::get(&state.pool, caller.merchant_id, operation_id).await?;
-    view.map(axum::Json)
+    // what sellers are paid is finance's
+    let may_see =
+        |view: &OperationView| view.payout_id.is_none() || caller.scopes.contains(Scope::FinanceRead);
+    view.filter(may_see)
+        .map(axum::Json)
         .ok_or_else(|| Problem::new(Code::NotFound).detail("there is no operation with this id"))
 }
 
@@ -293,6 +299,10 @@ pub struct ListOfKind {
     limit: Limit,
 }
 
+fn kind_of_payment(word: &str) -> Option<OperationKind> {
+    OperationKind::parse(word).filter(|kind| *kind != OperationKind::Payout)
+}
+
 /// All operations of a payment, oldest first.
 #[utoipa::path(
     get, path = "/v1/payments/{payment_id}/operations", operation_id = "operations", tag = "operations", security(("api_key" = ["payments"])),
@@ -311,7 +321,7 @@ pub(super) async fn list(
 ) -> Result<axum::Json<Page<OperationView>>, Problem> {
     let mut check = Check(None);
     let kind = query.kind.and_then(|word| {
-        check.take("type", OperationKind::parse(&word).ok_or("expected authorize, capture, void or refund"))
+        check.take("type", kind_of_payment(&word).ok_or("expected authorize, capture, void or refund"))
     });
     check.0.map_or(Ok(()), Err)?;
     page(&state, &caller, payment_id, kind, query.cursor, query.limit).await

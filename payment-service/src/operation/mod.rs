@@ -19,13 +19,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use money::{MerchantId, OperationId, OrderId, PaymentId, PayoutId, PspAccountId};
-use sqlx::{PgExecutor, PgPool};
+use sqlx::{PgExecutor, PgPool, PgTransaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::psp::{Errand, Expected, PspReference};
 pub use claim::{Claim, Claimed, claim, claim_in_tx, earlier};
-pub(crate) use decide::{Change, Decision, Stand, change, event_of, next_look, old_news};
+pub(crate) use decide::{Change, Decision, Stand, change, event_of, lasting, next_look, old_news};
 #[cfg(test)]
 pub(crate) use decide::{Known, Share, SplitSums, decide};
 pub use follow::{Begun, Follow, Followed, Want, WantedPart, follow, follow_in_tx};
@@ -160,6 +160,8 @@ pub struct Taken {
     pub psp_reference: Option<PspReference>,
     /// Where it stands.
     pub status: OperationStatus,
+    /// Why.
+    pub reason: Option<String>,
     /// How often it has been taken over, this time included.
     pub takeovers: i32,
     /// The moment before its first byte may have left.
@@ -168,6 +170,18 @@ pub struct Taken {
     pub standing_since: OffsetDateTime,
     /// Now, by the database's clock.
     pub now: OffsetDateTime,
+}
+
+/// What a claim made whose commit was not confirmed, while it is still its first sender's.
+///
+/// # Errors
+/// When Postgres fails, or a row is not understood.
+pub(crate) async fn begun_in_tx(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    operation: OperationId,
+) -> Result<Option<Begun>, Error> {
+    repo::begun(tx, merchant, operation).await
 }
 
 /// Merchants that have operations to look at.

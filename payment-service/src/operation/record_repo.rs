@@ -40,7 +40,7 @@ pub(super) async fn lock_and_read(
          )
          select t.operation_id as "operation_id: OperationId", o.kind, o.idempotency_key, o.status as operation_status, o.fence,
                 o.amount as operation_amount, o.last_capture, o.created_at as operation_created_at,
-                o.takeovers, o.psp_reference, p.payment_id as "payment_id: PaymentId", p.order_id, p.ordinal, p.status, p.amount,
+                o.takeovers, o.reason, o.psp_reference, p.payment_id as "payment_id: PaymentId", p.order_id, p.ordinal, p.status, p.amount,
                 p.currency, p.capture_method, p.payment_method, p.return_url, p.psp_account_id as "psp_account_id: PspAccountId",
                 p.authorized_amount, p.captured_amount, p.refund_reserved_amount, p.refunded_amount, p.disputed_amount,
                 p.metadata as "metadata: Json<BTreeMap<String, String>>",
@@ -53,7 +53,7 @@ pub(super) async fn lock_and_read(
          ) p
          -- each names the one before, so that they are locked in this order
          cross join lateral (
-             select kind, status, fence, amount, last_capture, takeovers, psp_reference, idempotency_key, created_at
+             select kind, status, fence, amount, last_capture, takeovers, reason, psp_reference, idempotency_key, created_at
              from operation
              where merchant_id = $1 and operation_id = t.operation_id and payment_id = p.payment_id
              for no key update
@@ -118,6 +118,7 @@ pub(super) async fn lock_and_read(
                 .ok_or(Error::UnknownWord("operation.status"))?,
             fence: row.fence,
             takeovers: row.takeovers,
+            reason: row.reason,
             payment,
             version: row.version,
             psp_reference: row.psp_reference,
@@ -140,10 +141,15 @@ pub(super) async fn read_open_changes<'a>(
     merchant: MerchantId,
     known: impl Iterator<Item = &'a mut Known>,
 ) -> Result<(), sqlx::Error> {
-    use PaymentStatus::{Authorized, PartiallyCaptured, RequiresAction};
-    let holds = |status| matches!(status, RequiresAction | Authorized | PartiallyCaptured);
+    use PaymentStatus::{Authorized, PartiallyCaptured, Processing, RequiresAction};
+    let holds = |known: &Known| match known.payment.status {
+        RequiresAction | Authorized | PartiallyCaptured => true,
+        // its buyer may have acted while it was voided
+        Processing => known.status != OperationStatus::Sending,
+        _ => false,
+    };
     let mut known: HashMap<PaymentId, &mut Known> = known
-        .filter(|known| known.kind == OperationKind::Authorize && holds(known.payment.status))
+        .filter(|known| known.kind == OperationKind::Authorize && holds(known))
         .map(|known| (known.payment.payment_id, known))
         .collect();
     if known.is_empty() {
@@ -580,28 +586,30 @@ pub(super) async fn write(
     end_waits(tx, merchant, decided).await
 }
 
-/// A payment that was voided while it waited for its buyer waits no longer: its authorisation has ended, whoever owns it.
+/// A payment that was voided while it waited for its buyer waits no longer: its authorisation has ended, whoever owns it. What
+/// was paid on a page and let go is known by its own name from now on: it may still be heard of as it was before.
 async fn end_waits(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
     decided: &[Decided<'_>],
 ) -> Result<(), Error> {
-    let ended = decided.iter().filter(|item| item.change().is_some_and(|change| change.ends_wait));
-    let payments: Vec<Uuid> = ended
-        .filter_map(|item| item.locked.payment())
-        .map(|known| known.payment.payment_id.as_uuid())
-        .collect();
+    let ended = decided.iter().filter_map(|item| {
+        let (known, change) = (item.locked.payment()?, item.change()?);
+        Some((known.payment.payment_id.as_uuid(), change.ends_wait.as_ref()?.as_str()))
+    });
+    let (payments, references): (Vec<Uuid>, Vec<&str>) = ended.unzip();
     if payments.is_empty() {
         return Ok(());
     }
     let ended = sqlx::query!(
         "update operation o set status = 'expired', fence = o.fence + 1, reason = 'voided', due_at = null,
-                                lease_until = now(), updated_at = now()
-         from unnest($2::uuid[]) as n (payment_id)
+                                psp_reference = n.psp_reference, lease_until = now(), updated_at = now()
+         from unnest($2::uuid[], $3::text[]) as n (payment_id, psp_reference)
          where o.merchant_id = $1 and o.payment_id = n.payment_id and o.kind = 'authorize'
-           and o.status in ('requires_action', 'needs_review')",
+           and o.status in ('requires_action', 'unknown', 'needs_review')",
         merchant.as_uuid(),
         &payments,
+        &references as &[&str],
     )
     .execute(&mut **tx)
     .await?;

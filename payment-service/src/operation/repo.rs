@@ -2,12 +2,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use money::{MerchantId, Money, OperationId, OrderId, PaymentId, PayoutId, PspAccountId};
-use sqlx::{PgExecutor, PgPool};
+use sqlx::{PgExecutor, PgPool, PgTransaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    Error, Named, OperationFilter, OperationKind, OperationStatus, OperationView, Standing, Subject, Taken,
+    Begun, Error, Named, OperationFilter, OperationKind, OperationStatus, OperationView, Standing, Subject,
+    Taken,
 };
 use crate::payment::{Failure, PaymentStatus, SplitView};
 use crate::payout::PayoutStatus;
@@ -85,6 +86,7 @@ struct TakenRow {
     amount: i64,
     currency: String,
     status: String,
+    reason: Option<String>,
     takeovers: i32,
     psp_target: Option<String>,
     captured_before: Option<i64>,
@@ -155,6 +157,7 @@ impl TryFrom<TakenRow> for Taken {
                 .transpose()
                 .map_err(|_| Error::UnknownWord("operation.psp_reference"))?,
             status: OperationStatus::parse(&row.status).ok_or(Error::UnknownWord("operation.status"))?,
+            reason: row.reason,
             takeovers: row.takeovers,
             first_sent_at: row.first_sent_at,
             standing_since: row.standing_since,
@@ -179,14 +182,16 @@ pub(super) async fn take_due(
              for update skip locked
          ), taken as (
              update operation o
-             set fence = o.fence + 1, takeovers = o.takeovers + 1, updated_at = now(),
+             set fence = o.fence + 1, takeovers = o.takeovers + 1,
+                 -- what needs review keeps the moment since when
+                 updated_at = case when o.status = 'needs_review' then o.updated_at else now() end,
                  lease_until = now() + $2::bigint * interval '1 millisecond', due_at = now() + $2::bigint * interval '1 millisecond'
              from due where o.ctid = due.ctid
              returning o.*
          )
          select t.operation_id as "operation_id: OperationId", t.fence, t.payment_id as "payment_id: PaymentId",
                 t.payout_id as "payout_id: PayoutId", t.kind, t.psp_account_id as "psp_account_id: PspAccountId", t.amount,
-                t.currency, t.status, t.takeovers, t.psp_target, t.captured_before, t.last_capture, t.first_sent_at,
+                t.currency, t.status, t.reason, t.takeovers, t.psp_target, t.captured_before, t.last_capture, t.first_sent_at,
                 t.psp_reference, coalesce(e.recorded_at, p.updated_at, y.updated_at) as "standing_since!",
                 p.status as "payment_status?", y.status as "payout_status?",
                 coalesce(p.order_id, y.payout_id::text) as "order_id!", p.payment_method, p.return_url,
@@ -220,33 +225,62 @@ pub(super) async fn take_for_review(
     lease: Duration,
 ) -> Result<Option<Taken>, Error> {
     let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
+    let mut tx = pool.begin().await?;
     // it keeps the moment since when it needs review
-    let row = sqlx::query_as!(
-        TakenRow,
-        r#"with taken as (
-             update operation o
-             set fence = o.fence + 1, takeovers = o.takeovers + 1,
-                 lease_until = now() + $3::bigint * interval '1 millisecond'
-             where merchant_id = $1 and operation_id = $2 and status = 'needs_review' and lease_until <= now()
-             returning o.*
-         )
-         select t.operation_id as "operation_id: OperationId", t.fence, t.payment_id as "payment_id: PaymentId",
-                t.payout_id as "payout_id: PayoutId", t.kind, t.psp_account_id as "psp_account_id: PspAccountId", t.amount,
-                t.currency, t.status, t.takeovers, t.psp_target, t.captured_before, t.last_capture, t.first_sent_at,
-                t.psp_reference, coalesce(e.recorded_at, p.updated_at, y.updated_at) as "standing_since!",
-                p.status as "payment_status?", y.status as "payout_status?",
-                coalesce(p.order_id, y.payout_id::text) as "order_id!", p.payment_method, p.return_url,
-                p.capture_method as "capture_method?", y.destination as "destination?", y.statement_descriptor,
-                t.created_at, now() as "now!"
-         from taken t
-         left join payment p on p.merchant_id = $1 and p.payment_id = t.payment_id
-         left join payout y on y.merchant_id = $1 and y.payout_id = t.payout_id
-         left join lateral (select null::timestamptz as recorded_at) e on true"#,
+    let taken = sqlx::query!(
+        "update operation
+         set fence = fence + 1, takeovers = takeovers + 1, lease_until = now() + $3::bigint * interval '1 millisecond'
+         where merchant_id = $1 and operation_id = $2 and status = 'needs_review' and lease_until <= now()",
         merchant.as_uuid(),
         operation.as_uuid(),
         lease_ms,
     )
-    .fetch_optional(pool)
+    .execute(&mut *tx)
+    .await?;
+    let taken =
+        if taken.rows_affected() == 1 { read_taken(&mut tx, merchant, operation).await? } else { None };
+    tx.commit().await?;
+    Ok(taken)
+}
+
+/// What a claim made, while it is still its first sender's.
+pub(super) async fn begun(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    operation: OperationId,
+) -> Result<Option<Begun>, Error> {
+    let taken = read_taken(tx, merchant, operation).await?;
+    let taken = taken.filter(|taken| taken.fence == 1 && taken.status == OperationStatus::Sending);
+    Ok(taken.map(|Taken { errand, fence, psp_account_id, .. }| Begun { errand, fence, psp_account_id }))
+}
+
+async fn read_taken(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    operation: OperationId,
+) -> Result<Option<Taken>, Error> {
+    let row = sqlx::query_as!(
+        TakenRow,
+        r#"select t.operation_id as "operation_id: OperationId", t.fence, t.payment_id as "payment_id: PaymentId",
+                t.payout_id as "payout_id: PayoutId", t.kind, t.psp_account_id as "psp_account_id: PspAccountId", t.amount,
+                t.currency, t.status, t.reason, t.takeovers, t.psp_target, t.captured_before, t.last_capture, t.first_sent_at,
+                t.psp_reference, coalesce(p.updated_at, y.updated_at) as "standing_since!",
+                p.status as "payment_status?", y.status as "payout_status?",
+                coalesce(p.order_id, y.payout_id::text) as "order_id!", p.payment_method, p.return_url,
+                p.capture_method as "capture_method?", y.destination as "destination?", y.statement_descriptor,
+                t.created_at, now() as "now!"
+         from operation t
+         left join lateral (
+             select * from payment where merchant_id = $1 and payment_id = t.payment_id offset 0
+         ) p on true
+         left join lateral (
+             select * from payout where merchant_id = $1 and payout_id = t.payout_id offset 0
+         ) y on true
+         where t.merchant_id = $1 and t.operation_id = $2"#,
+        merchant.as_uuid(),
+        operation.as_uuid(),
+    )
+    .fetch_optional(&mut **tx)
     .await?;
     row.map(Taken::try_from).transpose()
 }
@@ -280,8 +314,8 @@ pub(super) async fn nudge(
     // a sender at work is left to finish: its lease says until when
     sqlx::query!(
         "update operation set due_at = now()
-         where merchant_id = $1 and operation_id = $2 and status in ('unknown', 'requires_action')
-           and lease_until <= now() and due_at > now()",
+         where merchant_id = $1 and operation_id = $2 and status in ('unknown', 'requires_action', 'needs_review')
+           and lease_until <= now() and (due_at is null or due_at > now())",
         merchant.as_uuid(),
         operation.as_uuid(),
     )

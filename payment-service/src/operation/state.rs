@@ -146,7 +146,8 @@ impl OperationStatus {
             (Self::Sending | Self::Unknown, E::Doubt) => Ok(Self::Unknown),
             (Self::RequiresAction, E::Acted) => Ok(Self::Unknown),
             (Self::RequiresAction, E::Doubt) => Ok(Self::RequiresAction),
-            (Self::RequiresAction, E::Expired) => Ok(Self::Expired),
+            // unknown, needs review: voided after the buyer acted
+            (Self::RequiresAction | Self::Unknown | Self::NeedsReview, E::Expired) => Ok(Self::Expired),
             (Self::Unknown | Self::RequiresAction, E::GivenUp) => Ok(Self::NeedsReview),
             (Self::Succeeded, E::Reversed) => Ok(Self::Reversed),
             (
@@ -160,12 +161,12 @@ impl OperationStatus {
                 | E::GivenUp
                 | E::Reversed,
             )
-            | (Self::Sending | Self::Unknown, E::Sent | E::Acted | E::Expired | E::Reversed)
-            | (Self::Sending, E::GivenUp)
+            | (Self::Sending | Self::Unknown, E::Sent | E::Acted | E::Reversed)
+            | (Self::Sending, E::GivenUp | E::Expired)
             | (Self::RequiresAction, E::Sent | E::Reversed)
             | (
                 Self::NeedsReview,
-                E::Sent | E::ActionRequired | E::Acted | E::Doubt | E::Expired | E::GivenUp | E::Reversed,
+                E::Sent | E::ActionRequired | E::Acted | E::Doubt | E::GivenUp | E::Reversed,
             )
             | (
                 Self::Succeeded,

@@ -142,8 +142,9 @@ impl PaymentStatus {
             (Self::RequiresAction, E::Acted) => Ok(Self::Processing),
             (Self::Processing | Self::RequiresAction, E::Failed) => Ok(Self::Failed),
             (Self::RequiresAction | Self::Authorized, E::Expired) => Ok(Self::Expired),
-            (Self::RequiresAction | Self::Authorized, E::Voided) => Ok(Self::Voided),
-            (Self::Processing, E::Acted | E::CapturedInPart | E::Expired | E::Voided)
+            // processing: its buyer acted while it was voided
+            (Self::Processing | Self::RequiresAction | Self::Authorized, E::Voided) => Ok(Self::Voided),
+            (Self::Processing, E::Acted | E::CapturedInPart | E::Expired)
             | (Self::RequiresAction, E::CapturedInPart)
             | (Self::Authorized, E::Authorized | E::ActionRequired | E::Acted | E::Failed)
             | (

@@ -51,7 +51,7 @@ pub(super) async fn read(
          from (
              select e.recorded_at as at, 'event' as source, e.type as kind, (e.data ->> 'operation_id')::uuid as operation_id,
                     e.data ->> 'status' as outcome, e.data ->> 'reason' as detail, e.version::bigint as rank
-             from payment_event e where e.merchant_id = $1 and e.subject_id = $2
+             from payment_event e where e.merchant_id = $1 and e.subject_id = $2 and e.payment_id is not null
              union all
              select a.sent_at, 'attempt', a.action, a.operation_id, a.outcome,
                     concat_ws(', ', 'HTTP ' || a.http_status, a.psp_reference, a.detail), 0

@@ -16,7 +16,7 @@ use crate::http::error::{Code, Problem};
 use crate::http::request_id::RequestId;
 use crate::http::stored;
 use crate::idempotency::{Fingerprint, IdempotencyKey};
-use crate::operation::{Begun, Error, OperationKind};
+use crate::operation::{self, Begun, Error, OperationKind};
 use crate::psp::{Aim, AmountRefused, Errand, Expected, Psp, PspReference};
 
 /// A checked request for a payout, with the id it will have.
@@ -129,12 +129,24 @@ pub async fn claim_in_tx(
             chosen.push(new);
             results.push(None);
         } else {
-            let earlier = repo::read_earlier(&mut **tx, merchant, &new.key, &new.fingerprint).await?;
-            results.push(Some(earlier.unwrap_or(Claimed::InFlight)));
+            results.push(Some(taken(tx, merchant, new).await?));
         }
     }
     let mut decided = claim_fresh(tx, merchant, &chosen).await?.into_iter();
     Ok(results.into_iter().filter_map(|result| result.or_else(|| decided.next())).collect())
+}
+
+/// What became of a request whose key is taken, perhaps by itself, in a commit that was not confirmed.
+async fn taken(tx: &mut PgTransaction<'_>, merchant: MerchantId, new: &NewPayout) -> Result<Claimed, Error> {
+    let earlier = repo::read_earlier(&mut **tx, merchant, &new.key, &new.fingerprint).await?;
+    match earlier {
+        Some(Claimed::InFlight) if repo::get(&mut **tx, merchant, new.payout_id).await?.is_some() => {
+            let begun = operation::begun_in_tx(tx, merchant, operation_id(merchant, &new.key)).await?;
+            Ok(begun.map_or(Claimed::InFlight, |begun| Claimed::Fresh(Box::new(begun))))
+        }
+        Some(earlier) => Ok(earlier),
+        None => Ok(Claimed::InFlight),
+    }
 }
 
 /// Decides and writes requests whose keys were new.
@@ -209,6 +221,9 @@ fn again(new: &NewPayout, view: &PayoutView, has_ended: bool) -> Verdict {
         ("amount", new.amount.is_some_and(|amount| amount != view.amount)),
         ("currency", new.currency != view.currency),
         ("destination", new.destination.as_str() != view.destination),
+        ("psp_account_id", new.psp_account_id != view.psp_account_id),
+        ("statement_descriptor", new.statement_descriptor != view.statement_descriptor),
+        ("metadata", new.metadata != view.metadata),
     ];
     if let Some((field, _)) = differs.into_iter().find(|(_, differs)| *differs) {
         return Verdict::OtherRequest(field);

@@ -11,8 +11,8 @@ use super::{PayoutEvent, PayoutStatus, PayoutView};
 use crate::draw::GiveBack;
 use crate::http::stored;
 use crate::operation::{
-    By, Change, Decision, Finding, OperationKind, OperationStatus, Stand, change, event_of, next_look,
-    old_news,
+    By, Change, Decision, Finding, OperationKind, OperationStatus, Stand, change, event_of, lasting,
+    next_look, old_news,
 };
 use crate::outbox;
 use crate::payment::Failure;
@@ -25,6 +25,8 @@ pub(crate) struct Known {
     pub status: OperationStatus,
     pub fence: i64,
     pub takeovers: i32,
+    /// Why the operation stands so.
+    pub reason: Option<String>,
     /// The client's key whose stored response the operation completes.
     pub key: String,
     pub payout: PayoutView,
@@ -80,6 +82,7 @@ impl Known {
             kind: OperationKind::Payout,
             status: self.status,
             fence: self.fence,
+            reason: self.reason.as_deref(),
             psp_reference: self.payout.psp_reference.as_deref(),
         }
     }
@@ -200,7 +203,7 @@ fn doubt(known: &Known, status: OperationStatus, reference: Option<PspReference>
     let news = status != known.status;
     let event = || outbox::of_payout("payout.outcome_unknown", &known.payout, Some(reason));
     Change {
-        reason: Some(reason.to_owned()),
+        reason: Some(lasting(known.reason.as_deref(), reason).to_owned()),
         // the object that is waited for stays the one
         psp_reference: reference.filter(|_| known.payout.psp_reference.is_none()),
         due_in: Some(next_look(known.takeovers)),

@@ -290,22 +290,28 @@ pub(super) async fn get(
     merchant: MerchantId,
     payout: PayoutId,
 ) -> Result<Option<PayoutView>, Error> {
-    let filter = PayoutFilter { limit: 1, ..PayoutFilter::default() };
-    Ok(select(db, merchant, Some(payout), &filter).await?.pop())
+    let row = sqlx::query_as!(
+        Row,
+        r#"select p.payout_id as "payout_id: PayoutId", o.operation_id as "operation_id: OperationId", p.seller_id, p.status,
+                p.amount, p.currency, p.destination, p.psp_account_id as "psp_account_id: PspAccountId", o.psp_reference,
+                p.statement_descriptor, p.metadata as "metadata: Json<BTreeMap<String, String>>", p.failure_code,
+                p.failure_message, p.decline_code, p.created_at, p.updated_at
+         from payout p
+         cross join lateral (
+             select operation_id, psp_reference from operation where merchant_id = $1 and payout_id = p.payout_id offset 0
+         ) o
+         where p.merchant_id = $1 and p.payout_id = $2"#,
+        merchant.as_uuid(),
+        payout.as_uuid(),
+    )
+    .fetch_optional(db)
+    .await?;
+    row.map(Row::into_view).transpose()
 }
 
 pub(super) async fn list(
     pool: &PgPool,
     merchant: MerchantId,
-    filter: &PayoutFilter,
-) -> Result<Vec<PayoutView>, Error> {
-    select(pool, merchant, None, filter).await
-}
-
-async fn select(
-    db: impl PgExecutor<'_>,
-    merchant: MerchantId,
-    payout: Option<PayoutId>,
     filter: &PayoutFilter,
 ) -> Result<Vec<PayoutView>, Error> {
     let rows = sqlx::query_as!(
@@ -318,19 +324,17 @@ async fn select(
          cross join lateral (
              select operation_id, psp_reference from operation where merchant_id = $1 and payout_id = p.payout_id offset 0
          ) o
-         where p.merchant_id = $1 and ($2::uuid is null or p.payout_id = $2)
-           and ($3::text is null or p.seller_id = $3) and ($4::text is null or p.status = $4)
-           and ($5::uuid is null or p.payout_id < $5)
+         where p.merchant_id = $1 and ($2::text is null or p.seller_id = $2) and ($3::text is null or p.status = $3)
+           and ($4::uuid is null or p.payout_id < $4)
          order by p.payout_id desc
-         limit $6"#,
+         limit $5"#,
         merchant.as_uuid(),
-        payout.map(PayoutId::as_uuid),
         filter.seller.as_ref().map(SellerId::as_str),
         filter.status.map(PayoutStatus::as_str),
         filter.after.map(PayoutId::as_uuid),
         i64::from(filter.limit),
     )
-    .fetch_all(db)
+    .fetch_all(pool)
     .await?;
     rows.into_iter().map(Row::into_view).collect()
 }
@@ -357,7 +361,7 @@ pub(crate) async fn lock_and_read(
              order by o.payout_id, o.operation_id
          )
          select t.operation_id as "operation_id: OperationId", t.payout_id as "payout_id!: PayoutId", o.status as operation_status,
-                o.fence, o.takeovers, o.psp_reference, o.idempotency_key, p.seller_id, p.status, p.amount, p.currency,
+                o.fence, o.takeovers, o.reason, o.psp_reference, o.idempotency_key, p.seller_id, p.status, p.amount, p.currency,
                 p.destination, p.psp_account_id as "psp_account_id: PspAccountId", p.statement_descriptor,
                 p.metadata as "metadata: Json<BTreeMap<String, String>>", p.failure_code, p.failure_message, p.decline_code,
                 p.version, p.created_at, p.updated_at, k.response_status as "response_status?",
@@ -368,7 +372,7 @@ pub(crate) async fn lock_and_read(
          ) p
          -- each names the one before, so that they are locked in this order
          cross join lateral (
-             select status, fence, takeovers, psp_reference, idempotency_key from operation
+             select status, fence, takeovers, reason, psp_reference, idempotency_key from operation
              where merchant_id = $1 and operation_id = t.operation_id and payout_id = p.payout_id
              for no key update
          ) o
@@ -409,6 +413,7 @@ pub(crate) async fn lock_and_read(
             status: status.ok_or(Error::UnknownWord("operation.status"))?,
             fence: row.fence,
             takeovers: row.takeovers,
+            reason: row.reason,
             key: row.idempotency_key,
             payout: view.into_view()?,
             seller: seller.map_err(|_| Error::UnknownWord("payout.seller_id"))?,

@@ -301,9 +301,14 @@ pub(super) async fn evidence(
              select l.occurred_at, 'settlement', l.kind, l.operation_id, 'line ' || l.line_no,
                     concat_ws(', ', l.psp_line_id, l.gross || ' ' || l.currency, l.psp_reference)
              from subject s
-             join settlement_line l on l.merchant_id = $1 and l.psp_account_id = s.psp_account_id
-                  and (l.operation_id in (s.operation_id, s.authorize_id) or l.psp_reference = s.psp_reference
-                       or l.psp_source = s.psp_reference)
+             cross join lateral (
+                 select file_id, line_no from recon_match
+                 where merchant_id = $1 and operation_id in (s.operation_id, s.authorize_id) and revoked_at is null
+                 union
+                 select file_id, line_no from settlement_evidence
+                 where merchant_id = $1 and operation_id in (s.operation_id, s.authorize_id)
+             ) e
+             join settlement_line l on l.merchant_id = $1 and l.file_id = e.file_id and l.line_no = e.line_no
              union all
              select b.opened_at, 'break', b.kind, b.operation_id, b.state, b.detail
              from recon_break b where b.merchant_id = $1 and b.operation_id = $2

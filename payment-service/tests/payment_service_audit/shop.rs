@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use money::{Currency, MerchantId, Money, OperationId, PaymentId, PayoutId, PspAccountId};
+use money::{ClaimId, Currency, MerchantId, Money, OperationId, PaymentId, PayoutId, PspAccountId};
 use payment_service::dispute::{self, DisputeEvent, Recorded, Word};
 use payment_service::idempotency::{Fingerprint, IdempotencyKey};
 use payment_service::operation::{
@@ -191,6 +191,7 @@ impl Shop {
         let follow = Follow {
             key: IdempotencyKey::try_from(uuid::Uuid::now_v7().to_string()).unwrap(),
             fingerprint: Fingerprint::of(NAMES, [order.as_bytes()]),
+            claim_id: ClaimId::new(),
             payment_id: payment.parse().unwrap(),
             want,
             lease: LEASE,

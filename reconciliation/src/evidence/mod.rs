@@ -51,7 +51,6 @@ pub async fn pending(pool: &PgPool, merchant: MerchantId, limit: u16) -> Result<
          join settleable_operation o on o.merchant_id = e.merchant_id and o.operation_id = e.operation_id
          where e.merchant_id = $1 and e.settled_at is null and e.refused is null
            and o.status <> 'reversed' and (o.status <> 'succeeded' or l.kind in ('refund_failure', 'chargeback_reversal', 'payout_reversal'))
-           and not (o.status = 'declined' and o.effect in ('refund', 'payout') and o.psp_reference is not null)
          order by e.waiting_since, e.file_id, e.line_no limit $2"#,
         merchant.as_uuid(),
         i64::from(limit),

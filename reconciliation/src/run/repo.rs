@@ -203,8 +203,8 @@ pub(super) async fn claim_ripe_evidence(
            and (e.refused is not null or exists (
                select 1 from settleable_operation o
                where o.merchant_id = $1 and o.operation_id = e.operation_id
-                 and (o.status = 'reversed' or o.status = 'succeeded' and l.kind not in ('refund_failure', 'chargeback_reversal', 'payout_reversal')
-                      or o.status = 'declined' and o.effect in ('refund', 'payout') and o.psp_reference is not null)))
+                 and (o.status = 'reversed'
+                      or o.status = 'succeeded' and l.kind not in ('refund_failure', 'chargeback_reversal', 'payout_reversal'))))
          order by e.file_id, e.line_no limit 1
          for no key update of e skip locked"#,
         merchant.as_uuid(),
@@ -225,8 +225,8 @@ pub(super) async fn claim_ripe_evidence(
            and (e.refused is not null or exists (
                select 1 from settleable_operation o
                where o.merchant_id = $1 and o.operation_id = e.operation_id
-                 and (o.status = 'reversed' or o.status = 'succeeded' and l.kind not in ('refund_failure', 'chargeback_reversal', 'payout_reversal')
-                      or o.status = 'declined' and o.effect in ('refund', 'payout') and o.psp_reference is not null)))
+                 and (o.status = 'reversed'
+                      or o.status = 'succeeded' and l.kind not in ('refund_failure', 'chargeback_reversal', 'payout_reversal'))))
          order by e.line_no limit $4
          for no key update of e skip locked"#,
         merchant.as_uuid(),
@@ -260,13 +260,9 @@ impl TryFrom<OperationRow> for Operation {
 
     fn try_from(row: OperationRow) -> Result<Self, Error> {
         let Some(effect) = Effect::from_word(&row.effect) else { return Err(Error::Corrupt(row.effect)) };
-        let standing = match (row.status.as_str(), effect) {
-            ("succeeded", _) => Standing::Succeeded,
-            ("reversed", _) => Standing::Reversed,
-            // it was made, and came back before we had heard that it succeeded
-            ("declined", Effect::Refund | Effect::Payout) if row.psp_reference.is_some() => {
-                Standing::Reversed
-            }
+        let standing = match row.status.as_str() {
+            "succeeded" => Standing::Succeeded,
+            "reversed" => Standing::Reversed,
             _ => Standing::NotSucceeded,
         };
         Ok(Self {

@@ -66,6 +66,11 @@ impl Arrival {
         }
     }
 
+    /// Whether our API may call it so in the end. What came back may be heard of before that it had arrived.
+    pub fn ends_as(self, status: &str) -> bool {
+        status == self.as_str() || self == Self::Returned && status == Self::Failed.as_str()
+    }
+
     /// What the PSP says one after the other.
     const fn at_the_psp(self) -> &'static [&'static str] {
         match self {

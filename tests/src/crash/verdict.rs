@@ -351,34 +351,34 @@ impl Evidence<'_> {
 
     /// Payouts that the API shows otherwise than the PSP's log and the banks.
     fn payouts(&self) -> Vec<String> {
-        let received = self.received.iter().map(|(name, arrival)| (name.as_str(), arrival.as_str()));
-        let mut payouts: BTreeMap<&str, [(i64, &str); 2]> =
-            received.map(|(name, arrival)| (name, [(0, arrival), (0, "")])).collect();
+        let mut sent: BTreeMap<&str, i64> = self.received.keys().map(|name| (name.as_str(), 0)).collect();
         for effect in self.effects {
             let (Some(name), true) = (&effect.payout, effect.metadata.contains_key("payonce_operation"))
             else {
                 continue;
             };
-            let [(done, _), _] = payouts.entry(name).or_insert([(0, "in_transit"), (0, "")]);
-            match effect.kind.as_str() {
-                "payout" => *done += effect.amount,
-                "payout_failure" => *done -= effect.amount,
-                _ => {}
+            let sign = if effect.kind == "payout_failure" { -1 } else { 1 };
+            *sent.entry(name).or_default() += sign * effect.amount;
+        }
+        // one that the PSP did not send has no name there
+        let kept = self.payouts.iter().filter_map(|payout| Some((payout["psp_reference"].as_str()?, payout)));
+        let mut kept: BTreeMap<&str, &Value> = kept.collect();
+        let mut found = Vec::new();
+        for (name, sent) in sent {
+            let Some(kept) = kept.remove(name) else {
+                found.push(format!("{name}: {sent} sent, and not kept"));
+                continue;
+            };
+            let status = kept["status"].as_str().unwrap_or_default();
+            let is_away = matches!(status, "in_transit" | "paid");
+            let became = self.received.get(name);
+            let is_so = became.map_or(status == "in_transit", |arrival| arrival.ends_as(status));
+            if !is_so || sent != if is_away { minor(&kept["amount"]) } else { 0 } {
+                found.push(format!("{name}: {sent} sent, bank {became:?}, kept {kept}"));
             }
         }
-        for payout in self.payouts {
-            // one that the PSP did not send has no name there
-            let Some(name) = payout["psp_reference"].as_str() else { continue };
-            let [_, kept] = payouts.entry(name).or_default();
-            let is_away = matches!(payout["status"].as_str(), Some("in_transit" | "paid"));
-            let away = if is_away { minor(&payout["amount"]) } else { 0 };
-            *kept = (away, payout["status"].as_str().unwrap_or_default());
-        }
-        payouts
-            .into_iter()
-            .filter(|(_, [done, kept])| done != kept)
-            .map(|(name, [done, kept])| format!("{name}: done {done:?}, kept {kept:?} (sent, became)"))
-            .collect()
+        found.extend(kept.into_keys().map(|name| format!("{name}: kept, and not sent")));
+        found
     }
 
     fn unanswered(&self) -> Vec<String> {

@@ -105,7 +105,14 @@ pub(super) async fn left_open(
              select operation_id, status, created_at < now() - $2::bigint * interval '1 millisecond' as old
              from operation
              where merchant_id = $1 and status in ('created', 'sending', 'unknown', 'needs_review')
-         ), offender as (select status || ' ' || operation_id as id from open where old)
+         ), offender as (
+             select status || ' ' || operation_id as id from open where old
+             union all
+             -- on its way, and nobody asks whether it is there
+             select p.status || ' ' || o.operation_id
+             from payout p join operation o on o.merchant_id = $1 and o.payout_id = p.payout_id
+             where p.merchant_id = $1 and p.status = 'in_transit' and o.due_at is null
+         )
          select (select count(*) from operation where merchant_id = $1) as "looked!",
                 (select count(*) from offender) as "offending!",
                 array(select id from offender order by id limit 5) as "offenders!",

@@ -28,6 +28,8 @@ pub(crate) struct Known {
     pub operation_id: OperationId,
     pub kind: OperationKind,
     pub status: OperationStatus,
+    /// Why it stands so.
+    pub reason: Option<String>,
     pub amount: i64,
     pub last_capture: Option<bool>,
     pub fence: i64,
@@ -82,6 +84,8 @@ pub(crate) struct Stand<'a> {
     pub kind: OperationKind,
     pub status: OperationStatus,
     pub fence: i64,
+    /// Why it stands so.
+    pub reason: Option<&'a str>,
     /// The PSP's object, if one is known.
     pub psp_reference: Option<&'a str>,
 }
@@ -125,8 +129,8 @@ pub(crate) struct Change {
     pub give_back: Option<GiveBack>,
     /// What the client is answered from now on.
     pub response: Option<(u16, String)>,
-    /// The payment's authorisation waits for a buyer no longer.
-    pub ends_wait: bool,
+    /// The payment's authorisation waits for a buyer no longer: the PSP's object that the payment turned out to be.
+    pub ends_wait: Option<PspReference>,
 }
 
 /// How often the PSP is asked about a buyer who has to act, beside its webhooks.
@@ -155,10 +159,17 @@ pub(crate) fn decide(known: &Known, by: By, finding: &Finding) -> Result<Decisio
     if is_of_what_follows(known, finding) {
         return Ok(Decision::Stale);
     }
-    let Ok(status) = known.status.apply(event_of(&stand, by, finding, can_be_taken_back(known))) else {
+    let event = match void::has_nothing_to_end(known, finding) {
+        true => OperationEvent::Declined,
+        false => event_of(&stand, by, finding, can_be_taken_back(known)),
+    };
+    let Ok(status) = known.status.apply(event) else {
         return Ok(Decision::Stale);
     };
     let change = match finding {
+        Finding::Answer(Outcome::Succeeded(_)) if event == OperationEvent::Declined => {
+            fail(known, status, None, &void::nothing_to_end())
+        }
         Finding::Answer(Outcome::Succeeded(success)) => succeed(known, status, success)?,
         Finding::Answer(Outcome::Declined { reference, decline }) => {
             fail(known, status, reference.clone(), decline)
@@ -227,11 +238,13 @@ fn is_of_another_object(known: &Stand<'_>, finding: &Finding) -> bool {
     known.psp_reference.is_some_and(|awaited| awaited != closed.as_str())
 }
 
-/// Whether a success is that of an object which we know to have been closed since, and which took no money.
+/// Whether a success is that of an object which we know to have been closed since, and which took no money. People who said
+/// that it was not done have closed no object.
 fn is_older(known: &Stand<'_>, success: &Success) -> bool {
     let is_same = known.psp_reference == Some(success.reference.as_str());
     let is_of_its_own = known.kind.has_object() && is_same;
     is_of_its_own
+        && known.reason != Some(decline::BY_REVIEW)
         && (matches!(known.kind, OperationKind::Refund | OperationKind::Payout) || !success.captured)
 }
 
@@ -275,6 +288,17 @@ pub(crate) fn event_of(
     }
 }
 
+/// Why an operation stays in doubt. That the PSP has seen its key with another request stays said: it is never sent again. So
+/// does that it is with the PSP, which decides, for as long as nothing else is heard.
+pub(crate) fn lasting<'a>(known: Option<&'a str>, reason: &'a str) -> &'a str {
+    let is_heard = [Why::NotDone, Why::Absent, Why::StillOpen, Why::KeyConflict].map(|why| why.as_str());
+    match known {
+        Some(known) if known == Why::KeyConflict.as_str() => known,
+        Some(known) if known == Why::Processing.as_str() && !is_heard.contains(&reason) => known,
+        _ => reason,
+    }
+}
+
 /// Whether what has succeeded can end all the same: a refund comes back days later, what is held is held for a time.
 const fn can_be_taken_back(known: &Known) -> bool {
     match known.kind {
@@ -296,7 +320,7 @@ fn succeed(known: &Known, status: OperationStatus, success: &Success) -> Result<
     match known.kind {
         OperationKind::Authorize => authorize::succeed(known, status, success),
         OperationKind::Capture => capture::succeed(known, status, success),
-        OperationKind::Void => Ok(void::succeed(known, status)),
+        OperationKind::Void => Ok(void::succeed(known, status, success)),
         OperationKind::Refund => refund::succeed(known, status, success),
         // of no payment: decided by itself
         OperationKind::Payout => Ok(change(status)),
@@ -324,6 +348,7 @@ impl Known {
             kind: self.kind,
             status: self.status,
             fence: self.fence,
+            reason: self.reason.as_deref(),
             psp_reference: self.psp_reference.as_deref(),
         }
     }
@@ -376,7 +401,7 @@ pub(crate) const fn change(status: OperationStatus) -> Change {
         postings: Vec::new(),
         give_back: None,
         response: None,
-        ends_wait: false,
+        ends_wait: None,
     }
 }
 
@@ -408,7 +433,7 @@ fn end(
 fn doubt(known: &Known, status: OperationStatus, reference: Option<PspReference>, reason: &str) -> Change {
     let news = status != known.status;
     Change {
-        reason: Some(reason.to_owned()),
+        reason: Some(lasting(known.reason.as_deref(), reason).to_owned()),
         // the object that is waited for stays the one; what acts on the payment's has none of its own
         psp_reference: reference.filter(|_| known.psp_reference.is_none() && known.kind.has_object()),
         due_in: Some(next_look(known.takeovers)),
@@ -430,5 +455,27 @@ fn give_up(known: &Known, status: OperationStatus, reason: &str) -> Change {
             Some(reason),
         )),
         ..change(status)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lasting;
+
+    #[test]
+    fn what_was_said_of_an_operation_in_doubt_stays_said_for_as_long_as_it_holds() {
+        for (known, reason, stays) in [
+            (None, "no_answer", "no_answer"),
+            (Some("no_answer"), "absent", "absent"),
+            (Some("processing"), "no_answer", "processing"),
+            (Some("processing"), "psp_busy", "processing"),
+            (Some("processing"), "not_done", "not_done"),
+            (Some("no_answer"), "processing", "processing"),
+            (Some("absent"), "key_conflict", "key_conflict"),
+            (Some("key_conflict"), "absent", "key_conflict"),
+            (Some("key_conflict"), "processing", "key_conflict"),
+        ] {
+            assert_eq!(lasting(known, reason), stays, "{known:?} {reason}");
+        }
     }
 }

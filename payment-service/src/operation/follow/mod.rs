@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use ledger::posting::Posting;
-use money::{MerchantId, Money, OperationId, PaymentId, PspAccountId, SellerId};
+use money::{ClaimId, MerchantId, Money, OperationId, PaymentId, PspAccountId, SellerId};
 use sqlx::{PgPool, PgTransaction};
 
 use super::Error;
@@ -64,6 +64,8 @@ pub struct Follow {
     pub key: IdempotencyKey,
     /// What the request was.
     pub fingerprint: Fingerprint,
+    /// Whose the key becomes, if nobody has it.
+    pub claim_id: ClaimId,
     /// Which payment.
     pub payment_id: PaymentId,
     /// What is wanted.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use money::{MerchantId, OperationId, OrderId, PaymentId, PspAccountId, SellerId};
+use money::{ClaimId, MerchantId, OperationId, OrderId, PaymentId, PspAccountId, SellerId};
 use sqlx::PgTransaction;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -27,10 +27,12 @@ pub(super) async fn insert_keys(
     let keys: Vec<&str> = order.iter().map(|&index| follows[index].key.as_str()).collect();
     let prints: Vec<&[u8]> = order.iter().map(|&index| follows[index].fingerprint.as_bytes()).collect();
     let payments: Vec<Uuid> = order.iter().map(|&index| follows[index].payment_id.as_uuid()).collect();
+    let claims: Vec<Uuid> = order.iter().map(|&index| follows[index].claim_id.as_uuid()).collect();
     let inserted = sqlx::query_scalar!(
-        r#"insert into idempotency_key (merchant_id, idempotency_key, fingerprint, payment_id, created_at)
-         select $1, i.idempotency_key, i.fingerprint, i.payment_id, now()
-         from unnest($2::text[], $3::bytea[], $4::uuid[]) as i (idempotency_key, fingerprint, payment_id)
+        r#"insert into idempotency_key (merchant_id, idempotency_key, fingerprint, payment_id, claim_id, created_at)
+         select $1, i.idempotency_key, i.fingerprint, i.payment_id, i.claim_id, now()
+         from unnest($2::text[], $3::bytea[], $4::uuid[], $5::uuid[])
+             as i (idempotency_key, fingerprint, payment_id, claim_id)
          cross join lateral (
              select 1 from payment where merchant_id = $1 and payment_id = i.payment_id offset 0
          ) p
@@ -40,6 +42,7 @@ pub(super) async fn insert_keys(
         &keys as &[&str],
         &prints as &[&[u8]],
         &payments,
+        &claims,
     )
     .fetch_all(&mut **tx)
     .await?;
@@ -49,14 +52,14 @@ pub(super) async fn insert_keys(
     Ok(taken.collect())
 }
 
-/// Who has a request's key, and with what answer.
+/// Who has a request's key, and with what answer. The request itself may have it, from a commit that was not confirmed.
 pub(super) async fn read_earlier(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
     follow: &Follow,
 ) -> Result<Followed, Error> {
     let row = sqlx::query!(
-        r#"select k.fingerprint, k.response_status, k.response_body, p.order_id as "order_id?", p.ordinal as "ordinal?"
+        r#"select k.fingerprint, k.claim_id as "claim_id: ClaimId", k.response_status, k.response_body, p.order_id as "order_id?", p.ordinal as "ordinal?"
          from idempotency_key k
          left join lateral (
              select order_id, ordinal from payment where merchant_id = $1 and payment_id = k.payment_id offset 0
@@ -80,6 +83,10 @@ pub(super) async fn read_earlier(
         (Some(status), Some(body)) => {
             Followed::Answered { status: status.cast_unsigned(), body, replayed: true }
         }
+        _ if row.claim_id == Some(follow.claim_id) => match operations::begun(tx, merchant, made()).await? {
+            Some(begun) => Followed::Fresh(Box::new(begun)),
+            None => Followed::InFlight,
+        },
         _ => Followed::InFlight,
     })
 }

@@ -17,6 +17,7 @@ fn known(status: OperationStatus, stands: PayoutStatus, reference: Option<&str>)
         status,
         fence: 1,
         takeovers: 0,
+        reason: None,
         key: "k-1".to_owned(),
         payout: PayoutView {
             payout_id: PayoutId::from_uuid(Uuid::nil()),
@@ -188,4 +189,12 @@ fn a_payout_on_its_way_is_looked_at_again_and_one_that_is_there_is_not() {
         let body: serde_json::Value = serde_json::from_str(&body).unwrap();
         assert_eq!((status, &body["psp_reference"]), (201, &serde_json::json!("po_1")));
     }
+}
+
+#[test]
+fn what_people_said_was_not_sent_and_was_all_the_same_is_never_dropped() {
+    let declined = known(OperationStatus::Declined, PayoutStatus::Failed, Some("po_1"));
+    assert_eq!(told(&declined, By::Evidence, &done("po_1", true)), "Stale", "it came back since");
+    let said = Known { reason: Some("closed_by_review".to_owned()), ..declined };
+    assert_eq!(told(&said, By::Evidence, &done("po_1", true)), "LateSuccess");
 }

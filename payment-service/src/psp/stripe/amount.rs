@@ -55,8 +55,15 @@ pub(in crate::psp) fn validate_payout(amount: Money) -> Result<(), AmountRefused
 
 /// The most of `amount` that Stripe can pay out exactly.
 pub(in crate::psp) fn payable(amount: Money) -> Money {
-    let unit = payout_unit(amount.currency);
-    Money::new(amount.minor - amount.minor.rem_euclid(unit), amount.currency)
+    let step = payout_unit(amount.currency);
+    let most = 10_i64.pow(DIGITS) - 1;
+    let most = match unit(amount.currency) {
+        Unit::Finer { factor } => most / factor,
+        Unit::Coarser { factor } => most * factor,
+        Unit::Same { .. } | Unit::Unverified => most,
+    };
+    let minor = amount.minor.min(most);
+    Money::new(minor - minor.rem_euclid(step), amount.currency)
 }
 
 /// The least amount, in ISO minor units, that payouts are multiples of.
@@ -175,6 +182,9 @@ mod tests {
             (70, "ISK", 70),
             (500, "JPY", 500),
             (99, "HUF", 0),
+            (100_000_000, "EUR", 99_999_999),
+            (100_000_000, "HUF", 99_999_900),
+            (1_000_000, "ISK", 999_999),
         ] {
             let (amount, most) = (money(minor, code), money(most, code));
             assert_eq!(payable(amount), most, "{minor} {code}");

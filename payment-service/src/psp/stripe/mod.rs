@@ -14,12 +14,14 @@ mod request;
 mod session;
 mod signature;
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use reqwest::{Request, StatusCode};
 use secrecy::ExposeSecret;
+use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use self::answer::{Answer, Reader, Reading};
@@ -29,8 +31,8 @@ use self::session::{Asked, Session};
 use super::budget::{Budget, Budgets};
 use super::transport::{Response, Transport};
 use super::{
-    Account, Action, Aim, AnswerRead, ClientError, Decline, Errand, Exchange, Expected, Inquiry, Judgement,
-    NotSentCode, Outcome, PspReference, Settings, Why,
+    Account, Action, Aim, AnswerRead, ClientError, Decline, Errand, Exchange, Expected, Idempotency, Inquiry,
+    Judgement, NotSentCode, Outcome, PspReference, Settings, Why,
 };
 
 pub(super) use amount::{payable, read_amount, validate_amount, validate_payout};
@@ -51,8 +53,8 @@ pub(crate) mod steps {
 /// At least 24 hours, less a margin for clocks and for requests under way.
 pub(super) const KEY_WINDOW: Duration = Duration::from_secs(23 * 60 * 60);
 
-/// How long before it was asked for, by our clock, a payout is looked for.
-const LISTED_BEFORE: Duration = Duration::from_secs(60 * 60);
+/// How far from when it was asked for, by our clock, a payout is looked for: clocks differ.
+const LISTED_AROUND: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// The connector.
 #[derive(Debug)]
@@ -229,19 +231,21 @@ impl Talk<'_> {
             (Aim::Capture { of, .. } | Aim::Void { of, .. }, _) => self.retrieve(of).await,
             (Aim::Refund { of }, None) => self.search_refunds(of).await,
             (Aim::Payout { asked_at, .. }, None) => {
-                // clocks differ
-                self.search_payouts((*asked_at - LISTED_BEFORE).unix_timestamp()).await
+                // where keys are kept it may have been made by a claim that was lost since, or sent again
+                let is_kept = self.account.idempotency == Idempotency::Native;
+                let around = if is_kept { KEY_WINDOW + LISTED_AROUND } else { LISTED_AROUND };
+                self.search_payouts((*asked_at - around)..=(*asked_at + around)).await
             }
         }
     }
 
-    /// The operation's payout among those that were made since a moment, page by page.
-    async fn search_payouts(&mut self, since: i64) -> Result<Judgement, Outcome> {
+    /// The operation's payout among those that were made in a time, page by page.
+    async fn search_payouts(&mut self, made: RangeInclusive<OffsetDateTime>) -> Result<Judgement, Outcome> {
         let mut found = Vec::new();
         let mut after = None;
         loop {
             let client = &self.session.transport.client;
-            let request = request::payouts_since(client, self.account, since, after.as_ref())
+            let request = request::payouts(client, self.account, &made, after.as_ref())
                 .map_err(|_| unknown(Why::Refused))?;
             let reader = self.reader;
             let asked = self.session.ask(Action::Search, &request, |result| reader.payouts(result)).await;

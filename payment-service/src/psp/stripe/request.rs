@@ -1,8 +1,11 @@
 //! What is sent to Stripe.
 
+use std::ops::RangeInclusive;
+
 use reqwest::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use reqwest::{Client, Request, RequestBuilder, Url};
 use secrecy::ExposeSecret;
+use time::OffsetDateTime;
 
 use super::amount::to_wire;
 use crate::psp::{Account, Aim, AmountRefused, CaptureMethod, Errand, Expected, Method, PspReference};
@@ -48,7 +51,7 @@ pub(super) fn of(client: &Client, account: &Account, errand: &Errand) -> Result<
         Aim::Void { of, .. } => cancel(client, account, of),
         Aim::Refund { of } => refund(client, account, expected, of),
         Aim::Payout { to, statement_descriptor, .. } => {
-            payout(client, account, errand, to, statement_descriptor.as_deref())
+            payout(client, account, expected, to, statement_descriptor.as_deref())
         }
     }
 }
@@ -164,15 +167,16 @@ fn refund(
     finish(client.post(url).header(KEY_HEADER, &operation_id).form(&form), account)
 }
 
-/// Send to a seller. The description is what settlement files give back of it: they have no column for its metadata.
+/// Send to a seller. The description is what settlement files give back of it: they have no column for its metadata. A claim
+/// that was lost and is made again sends the same bytes.
 fn payout(
     client: &Client,
     account: &Account,
-    errand: &Errand,
+    expected: &Expected,
     to: &PspReference,
     statement_descriptor: Option<&str>,
 ) -> Result<Request, Unsendable> {
-    let Expected { operation_id, amount, .. } = &errand.expected;
+    let Expected { operation_id, amount, .. } = expected;
     let operation_id = operation_id.to_string();
     let currency = amount.currency.code().to_ascii_lowercase();
     let amount = to_wire(*amount)?.to_string();
@@ -183,7 +187,6 @@ fn payout(
         ("method", "standard"),
         ("description", &operation_id),
         ("metadata[payonce_operation]", &operation_id),
-        ("metadata[payout_id]", errand.order_id.as_str()),
     ];
     form.extend(statement_descriptor.map(|text| ("statement_descriptor", text)));
     let url = address(account, PAYOUTS, &[])?;
@@ -238,16 +241,19 @@ pub(super) fn retrieve_payout(
     finish(client.get(address(account, PAYOUTS, &[reference.as_str()])?), account)
 }
 
-/// Show a page of the payouts that were made since a moment, after the one that ended the page before. There is no search
-/// for payouts.
-pub(super) fn payouts_since(
+/// Show a page of the payouts that were made in a time, after the one that ended the page before. There is no search for
+/// payouts.
+pub(super) fn payouts(
     client: &Client,
     account: &Account,
-    since: i64,
+    made: &RangeInclusive<OffsetDateTime>,
     after: Option<&PspReference>,
 ) -> Result<Request, Unsendable> {
     let mut url = address(account, PAYOUTS, &[])?;
-    url.query_pairs_mut().append_pair("created[gte]", &since.to_string()).append_pair("limit", "100");
+    url.query_pairs_mut()
+        .append_pair("created[gte]", &made.start().unix_timestamp().to_string())
+        .append_pair("created[lte]", &made.end().unix_timestamp().to_string())
+        .append_pair("limit", "100");
     if let Some(after) = after {
         url.query_pairs_mut().append_pair("starting_after", after.as_str());
     }

@@ -111,7 +111,7 @@ async fn a_history_that_is_wrong_is_told(pool: PgPool) {
             case(
                 "a payout that is there and says that it is not",
                 "update payout set status = 'in_transit' where payout_id = paid_out(MERCHANT, 'po_11')",
-                &[Path, PayoutPosted, Clearing],
+                &[Path, PayoutPosted, Clearing, OpenOperations],
                 "select paid_out(MERCHANT, 'po_11')::text",
             ),
             case(

@@ -1,3 +1,4 @@
+use money::{ClaimId, PaymentId};
 use time::macros::datetime;
 
 use super::*;
@@ -73,6 +74,7 @@ fn follow(want: Want) -> Follow {
     Follow {
         key: IdempotencyKey::try_from("k-1".to_owned()).unwrap(),
         fingerprint: Fingerprint::of(NAMES, [b"x"]),
+        claim_id: ClaimId::new(),
         payment_id: PaymentId::new(),
         want,
         lease: std::time::Duration::from_secs(1),
