@@ -428,3 +428,34 @@ async fn a_bank_that_refuses_what_people_look_at_already_ends_it() {
     let next = world.stage.client.pay("key-2", &order("order-1", 1200)).await.unwrap();
     assert_eq!(next.status, 201, "{}", next.body);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_is_told_of_while_what_was_held_on_it_is_captured_contradicts_nothing() {
+    let world = World::new(&["--patience=60s", "--psp-deadline=60s", "--lease=70s", "--request-timeout=80s"]);
+    let control = &world.stage.control;
+    world.stage.send_webhooks().await.unwrap();
+    let fault = json!({"kind": "hang", "when": "before"});
+    control.fault(&json!({"fault": fault, "match": {"operation": "payment_intents.capture"}})).await.unwrap();
+    control.configure(&json!({"webhooks": {"delay_ms": {"min": 3000, "max": 3000}}})).await.unwrap();
+    let payment = begun(&world, "key-1", &on_page(order_to_capture("order-1", 1200))).await;
+    Buyer::at(&payment).pays_with("pm_card_visa").await;
+    a_minute_later(&world).await;
+    becomes(&world, &payment, "authorized").await;
+    let (client, id) = (world.stage.client.clone(), payment["payment_id"].as_str().unwrap().to_owned());
+    let capturing = tokio::spawn(async move { client.follow(&id, "capture", "capture-1", &json!({})).await });
+    control.get("wait?hanging=1").await.unwrap();
+    control.webhooks_delivered().await.unwrap();
+    let waiting = "select count(*) from webhook_event where due_at is not null";
+    world.eventually("all are applied", async || world.count(waiting).await == 0).await;
+    assert!(
+        world.count("select count(*) from webhook_event where type = 'checkout.session.completed'").await
+            == 1
+    );
+    assert_eq!(world.count("select count(*) from webhook_event where status = 'quarantined'").await, 0);
+    control.heal().await.unwrap();
+    control.post("faults/release", &json!({})).await.unwrap();
+    let told = capturing.await.unwrap().unwrap();
+    assert_eq!((told.status, &told.json()["status"]), (201, &json!("succeeded")), "{}", told.body);
+    world.heard().await;
+    world.assert_books_are_right().await;
+}

@@ -267,11 +267,11 @@ impl Evidence {
 
     /// What the object has taken beyond `before`, in minor units.
     fn taken_since(&self, expected: &Expected, of: &PspReference, before: i64) -> Result<i64, Why> {
-        if self.reference != *of && self.page.is_none() && self.operation_id.is_some() {
-            // the payment's, perhaps paid on the page that is meant: to be asked for by that name
-            return Err(Why::NotDone);
-        }
         if self.reference != *of && self.page.as_ref() != Some(of) {
+            // the payment's all the same, as a page or as what was paid on one: to be asked for by the name that is meant
+            if self.operation_id.is_some() {
+                return Err(Why::NotDone);
+            }
             return Err(Why::Mismatch(format!("{} instead of {of}", self.reference)));
         }
         match &self.received {

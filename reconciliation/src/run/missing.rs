@@ -10,7 +10,7 @@ use crate::break_::{self, BreakKind, NewBreak};
 /// Breaks are written so many at a time: what is in memory at once.
 const WRITTEN_AT_ONCE: i64 = 10_000;
 
-/// Opens a break for each capture that ended more than `delay_days` before `latest_at` and that no line is about, and
+/// Opens a break for each capture, refund and payout that ended more than `delay_days` before `latest_at` and that no line is about, and
 /// closes those of which a line has come meanwhile. Answers how many are new.
 pub(super) async fn open(
     pool: &PgPool,
@@ -33,7 +33,7 @@ pub(super) async fn open(
     Ok(opened)
 }
 
-/// Some of the captures that are missing and have no open break.
+/// Some of the operations that are missing and have no open break.
 async fn find(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
@@ -42,14 +42,16 @@ async fn find(
     delay_days: i32,
 ) -> Result<Vec<NewBreak>, Error> {
     let rows = sqlx::query!(
-        r#"select o.operation_id as "operation_id!: OperationId", o.payment_id as "payment_id!: PaymentId",
-                o.order_id as "order_id!", o.amount as "amount!", o.currency as "currency!", o.psp_reference,
+        r#"select o.operation_id as "operation_id!: OperationId", o.payment_id as "payment_id: PaymentId",
+                o.order_id, o.effect as "effect!", o.amount as "amount!", o.currency as "currency!", o.psp_reference,
                 o.ended_at as "ended_at!"
          from settleable_operation o
-         where o.merchant_id = $1 and o.psp_account_id = $2 and o.effect = 'capture' and o.status = 'succeeded'
+         where o.merchant_id = $1 and o.psp_account_id = $2 and o.effect in ('capture', 'refund', 'payout')
+           and o.status = 'succeeded'
            and o.ended_at < $3
            and not exists (select 1 from recon_match m
-               where m.merchant_id = $1 and m.operation_id = o.operation_id and m.revoked_at is null)
+               where m.merchant_id = $1 and m.operation_id = o.operation_id and m.effect = o.effect
+                 and m.revoked_at is null)
            and not exists (select 1 from settlement_evidence e
                where e.merchant_id = $1 and e.operation_id = o.operation_id and e.settled_at is null)
            and not exists (select 1 from recon_break b
@@ -65,13 +67,18 @@ async fn find(
     let mut breaks = Vec::with_capacity(rows.len());
     for row in rows {
         let currency: Currency = row.currency.parse().map_err(|_| Error::Corrupt(row.currency.clone()))?;
-        let detail = format!("captured on {} and in no file up to {}", row.ended_at.date(), latest_at.date());
+        let done = match row.effect.as_str() {
+            "refund" => "refunded",
+            "payout" => "paid out",
+            _ => "captured",
+        };
+        let detail = format!("{done} on {} and in no file up to {}", row.ended_at.date(), latest_at.date());
         breaks.push(NewBreak {
             expected: Some(row.amount),
             psp_reference: row.psp_reference,
             operation_id: Some(row.operation_id),
-            payment_id: Some(row.payment_id),
-            order_id: Some(row.order_id),
+            payment_id: row.payment_id,
+            order_id: row.order_id,
             detail,
             ..NewBreak::new(BreakKind::MissingAtPsp, account, row.operation_id.to_string(), currency)
         });
