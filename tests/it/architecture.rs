@@ -218,3 +218,39 @@ fn every_fault_has_its_row_and_every_test_named_there_exists() {
     }
     assert!(count > 60, "{count} tests are named");
 }
+
+#[test]
+fn every_event_that_is_published_is_described_and_no_other() {
+    let (root, files) = workspace_files();
+    let told = std::fs::read_to_string(root.join("docs/events.md")).expect("the list");
+    let is_type = |word: &&str| word.starts_with("payment.") || word.starts_with("payout.");
+    let described: BTreeSet<&str> = told.split('`').skip(1).step_by(2).filter(is_type).collect();
+    let speaks = |path: &&PathBuf| {
+        let folder =
+            ["operation", "payout", "dispute", "outbox"].map(|name| format!("payment-service/src/{name}"));
+        is_rust(path) && folder.iter().any(|folder| path.starts_with(root.join(folder)))
+    };
+    let spoken: Vec<PathBuf> = files.iter().filter(speaks).cloned().collect();
+    let spoken = sources(&spoken);
+    let published: BTreeSet<&str> =
+        spoken.match_indices('"').filter_map(|(at, _)| kind_at(&spoken[at + 1..])).collect();
+    assert_eq!(published, described);
+}
+
+/// The type of an event that a literal names; what only tells of a column is none.
+fn kind_at(rest: &str) -> Option<&str> {
+    const COLUMNS: [&str; 8] = [
+        "status",
+        "currency",
+        "capture_method",
+        "payment_method",
+        "order_id",
+        "destination",
+        "payout_id",
+        "seller_id",
+    ];
+    let (literal, _) = rest.split_once('"')?;
+    let (_, word) = literal.split_once('.').filter(|(of, _)| matches!(*of, "payment" | "payout"))?;
+    let is_word = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    (is_word && !COLUMNS.contains(&word)).then_some(literal)
+}
