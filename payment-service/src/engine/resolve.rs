@@ -127,6 +127,9 @@ impl Engine {
                 Err(error) => {
                     let operation_id = taken.errand.expected.operation_id;
                     tracing::error!(%operation_id, error = &error as &dyn std::error::Error, "its PSP account cannot be used");
+                    if taken.status == OperationStatus::NeedsReview {
+                        self.look_again(merchant, &taken, None).await;
+                    }
                     continue;
                 }
             };
@@ -168,7 +171,7 @@ impl Engine {
                 attempt_fence: taken.fence,
             };
             let recorded = engine.record_surely(merchant, recording, until, Finding::Answer).await;
-            engine.leave_to_people(merchant, &taken, recorded.as_ref().map(|recorded| recorded.effect)).await;
+            engine.give_back(merchant, &taken, recorded.as_ref().map(|recorded| recorded.effect)).await;
             recorded.is_some()
         };
         // a client that hangs up changes nothing
@@ -204,7 +207,6 @@ impl Engine {
         if Failpoint::Asked.pass_for(kind).await.is_err() {
             return false;
         }
-        let is_over = matches!(outcome, PspOutcome::Declined { .. });
         let finding = |outcome| finding_of(outcome, taken, &self.0.settings);
         let recording = Recording {
             operation_id,
@@ -215,12 +217,7 @@ impl Engine {
         };
         let recorded = self.record_surely(merchant, recording, until, finding).await;
         let effect = recorded.map(|recorded| recorded.effect);
-        if taken.status == OperationStatus::NeedsReview {
-            self.leave_to_people(merchant, taken, effect).await;
-        }
-        if step == Step::LookAgain && !is_over && effect != Some(Effect::Arrived) {
-            self.look_again(merchant, taken, Some(PENDING_POLL)).await;
-        }
+        self.give_back(merchant, taken, effect).await;
         if effect == Some(Effect::Now(OperationStatus::NeedsReview)) {
             let subject_id = taken.subject.as_uuid();
             tracing::error!(%operation_id, %subject_id, "needs a person: nobody can tell what became of it");
@@ -230,16 +227,24 @@ impl Engine {
         effect == Some(Effect::Arrived) || matches!(effect, Some(Effect::Now(status)) if !status.is_open())
     }
 
-    /// What needs review after a look as before is looked at no more. What has moved on is due as it was then written.
-    async fn leave_to_people(&self, merchant: MerchantId, taken: &Taken, effect: Option<Effect>) {
-        if !matches!(effect, Some(Effect::Now(_))) {
-            self.look_again(merchant, taken, None).await;
-        }
+    /// When it is looked at next that a look has left as it was.
+    async fn give_back(&self, merchant: MerchantId, taken: &Taken, effect: Option<Effect>) {
+        let after = match (taken.status, effect) {
+            // due as was written with it
+            (_, Some(Effect::Now(_) | Effect::Arrived)) => return,
+            // people's
+            (OperationStatus::NeedsReview, _) => None,
+            (OperationStatus::Succeeded, _) => Some(PENDING_POLL),
+            (_, Some(Effect::Stale)) => Some(operation::next_look(taken.takeovers)),
+            // taken over again once its lease has ended
+            _ => return,
+        };
+        self.look_again(merchant, taken, after).await;
     }
 
     async fn look_again(&self, merchant: MerchantId, taken: &Taken, after: Option<Duration>) {
         let operation_id = taken.errand.expected.operation_id;
-        let noted = operation::look_again(&self.0.pool, merchant, operation_id, taken.fence, after).await;
+        let noted = operation::look_again(&self.0.pool, merchant, taken, after).await;
         if let Err(error) = noted {
             tracing::warn!(%operation_id, error = &error as &dyn std::error::Error, "it is looked at again sooner than it need be");
         }

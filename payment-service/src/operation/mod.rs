@@ -229,18 +229,18 @@ pub async fn nudge(pool: &PgPool, merchant: MerchantId, operation: OperationId) 
 }
 
 /// Gives back what was taken over and has not changed: a hold, noting when it is looked at next (never, where there is
-/// nothing to look for any more), or what still needs review. Changes nothing where somebody else has taken it over.
+/// nothing to look for any more), or what still needs review. Changes nothing where somebody else has taken it over, or where it
+/// stands otherwise since.
 ///
 /// # Errors
 /// When Postgres fails.
 pub async fn look_again(
     pool: &PgPool,
     merchant: MerchantId,
-    operation: OperationId,
-    fence: i64,
+    taken: &Taken,
     after: Option<Duration>,
 ) -> Result<(), sqlx::Error> {
-    repo::look_again(pool, merchant, operation, fence, after).await
+    repo::look_again(pool, merchant, taken, after).await
 }
 
 /// A PSP's object, by what it names.

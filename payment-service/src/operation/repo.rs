@@ -288,18 +288,18 @@ async fn read_taken(
 pub(super) async fn look_again(
     pool: &PgPool,
     merchant: MerchantId,
-    operation: OperationId,
-    fence: i64,
+    taken: &Taken,
     after: Option<Duration>,
 ) -> Result<(), sqlx::Error> {
     let after_ms = after.map(|after| i64::try_from(after.as_millis()).unwrap_or(i64::MAX));
     sqlx::query!(
         "update operation set due_at = now() + $4::bigint * interval '1 millisecond', lease_until = now()
-         where merchant_id = $1 and operation_id = $2 and fence = $3 and status in ('succeeded', 'needs_review')",
+         where merchant_id = $1 and operation_id = $2 and fence = $3 and status = $5",
         merchant.as_uuid(),
-        operation.as_uuid(),
-        fence,
+        taken.errand.expected.operation_id.as_uuid(),
+        taken.fence,
         after_ms,
+        taken.status.as_str(),
     )
     .execute(pool)
     .await?;

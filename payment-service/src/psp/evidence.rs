@@ -141,7 +141,7 @@ pub enum Aim {
         to: PspReference,
         /// What the seller's statement shows.
         statement_descriptor: Option<String>,
-        /// When it was asked for: it is not looked for before that.
+        /// When it was asked for: it is looked for around that.
         asked_at: OffsetDateTime,
     },
 }
@@ -268,9 +268,10 @@ impl Evidence {
     /// What the object has taken beyond `before`, in minor units.
     fn taken_since(&self, expected: &Expected, of: &PspReference, before: i64) -> Result<i64, Why> {
         if self.reference != *of && self.page.as_ref() != Some(of) {
-            // the payment's all the same, as a page or as what was paid on one: to be asked for by the name that is meant
+            // perhaps the payment's all the same, as its page or as what was paid on it: nothing follows from it, but that the
+            // one that is meant is asked for
             if self.operation_id.is_some() {
-                return Err(Why::NotDone);
+                return Err(Why::Elsewhere);
             }
             return Err(Why::Mismatch(format!("{} instead of {of}", self.reference)));
         }

@@ -150,6 +150,8 @@ pub enum Why {
     NotDone,
     /// The PSP shows nothing under our reference, which proves nothing.
     Absent,
+    /// The PSP's object is another one, which names an operation of ours.
+    Elsewhere,
     /// Not charged, but the PSP's object could still be paid and is not confirmed cancelled.
     StillOpen,
 }
@@ -169,6 +171,7 @@ impl Why {
             Self::Processing => "processing",
             Self::NotDone => "not_done",
             Self::Absent => "absent",
+            Self::Elsewhere => "elsewhere",
             Self::StillOpen => "still_open",
         }
     }

@@ -315,10 +315,15 @@ pub async fn say_in_tx(
 fn is_seconded(acts: &[Act], actor: &str, word: &Word) -> bool {
     let last = acts.iter().rev().find(|act| act.kind == "proposed");
     last.is_some_and(|act| {
-        act.actor != actor
+        // by whichever way: one name is one person
+        name_of(&act.actor) != name_of(actor)
             && act.outcome.as_deref() == Some(word.said.as_str())
             && act.psp_reference.as_deref() == word.psp_reference.as_ref().map(PspReference::as_str)
     })
+}
+
+fn name_of(actor: &str) -> &str {
+    actor.split_once(':').map_or(actor, |(_, name)| name)
 }
 
 /// The PSP's object that the operation ends with, where it has one.
