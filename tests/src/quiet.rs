@@ -28,24 +28,25 @@ const UNFINISHED: [(&str, &str); 7] = [
     ("webhooks in quarantine", "select count(*) from webhook_event where status = 'quarantined'"),
 ];
 
-/// Waits until nothing is unfinished, or for as long as it may take: what is left then is found by [`left_over`].
+/// Waits until every webhook is delivered and nothing is unfinished, or for as long as it may take: how much is unfinished then, by
+/// what it is.
 ///
 /// # Errors
 /// When the database or the PSP cannot be asked.
-pub async fn wait(stage: &Stage, clock: Clock) -> Result<(), Error> {
+pub async fn wait(stage: &Stage, clock: Clock) -> Result<Vec<(&'static str, i64)>, Error> {
     let began = Instant::now();
     let mut said = began;
     let mut database = PgConnection::connect(&stage.installation.superuser_url()?).await?;
     stage.control.webhooks_delivered().await?;
-    while began.elapsed() < PATIENCE {
+    loop {
         let counts = count(&mut database).await?;
         let open: Vec<String> = counts
             .iter()
             .filter(|(_, count)| *count > 0)
             .map(|(what, count)| format!("{count} {what}"))
             .collect();
-        if open.is_empty() {
-            break;
+        if open.is_empty() || began.elapsed() >= PATIENCE {
+            return Ok(counts);
         }
         if said.elapsed() >= SAY_EVERY {
             clock.say(&format!("still open: {}", open.join(", ")));
@@ -53,15 +54,6 @@ pub async fn wait(stage: &Stage, clock: Clock) -> Result<(), Error> {
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    Ok(())
-}
-
-/// How much is unfinished, by what it is.
-///
-/// # Errors
-/// When the database cannot be asked.
-pub async fn left_over(stage: &Stage) -> Result<Vec<(&'static str, i64)>, Error> {
-    count(&mut PgConnection::connect(&stage.installation.superuser_url()?).await?).await
 }
 
 async fn count(database: &mut PgConnection) -> Result<Vec<(&'static str, i64)>, Error> {

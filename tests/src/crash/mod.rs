@@ -145,7 +145,7 @@ async fn run_in(folder: &Path, arguments: &Arguments) -> Result<bool, Error> {
 
     let mut journal = verdict::read(journal::read_all::<Line>(&journals)?);
     replay(&world.stage.clients()?, &mut journal).await?;
-    let outcome = find_out(&world, folder, journal, &kafka).await?;
+    let outcome = find_out(&world, folder, journal, &kafka, clock).await?;
     let run = report::Run { planned: arguments.counts(), struck, begun, converged, stats };
     let right = report::verdict(&run, &outcome, clock);
     block_in_place(|| world.end())?;
@@ -290,11 +290,18 @@ async fn replay(clients: &[ShopClient], journal: &mut Journal) -> Result<(), Err
 }
 
 /// Settles and reconciles what was paid, and compares what everybody says happened.
-async fn find_out(world: &World, folder: &Path, journal: Journal, kafka: &Kafka) -> Result<Outcome, Error> {
+async fn find_out(
+    world: &World,
+    folder: &Path,
+    journal: Journal,
+    kafka: &Kafka,
+    clock: Clock,
+) -> Result<Outcome, Error> {
     let stage = &world.stage;
     let reports = stage.pay_out_but(0, folder).await?;
     let reconciled = block_in_place(|| stage.reconcile(&reports));
-    let left_over = quiet::left_over(stage).await?;
+    // a payout is told by webhooks too
+    let left_over = quiet::wait(stage, clock).await?;
     let waiting: i64 = sqlx::query_scalar(
         "select count(*) from operation where status = 'requires_action' and due_at is not null",
     )

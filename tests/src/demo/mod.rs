@@ -110,7 +110,8 @@ async fn find_out(
     let reports = stage.pay_out_but(0, folder).await?;
     let settled = read_reports(&reports)?;
     let reconciled = block_in_place(|| stage.reconcile(&reports));
-    let left_over = quiet::left_over(stage).await?;
+    // a payout is told by webhooks too
+    let left_over = quiet::wait(stage, clock).await?;
     clock.say("comparing what the service, the PSP and the clients say happened");
     let audited = block_in_place(|| stage.audit());
 
