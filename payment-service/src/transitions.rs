@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::dispute::{DisputeEvent, DisputeStatus};
+use crate::dispute::{DisputeEvent, DisputeStatus, Funds, FundsEvent};
 use crate::operation::{OperationEvent, OperationStatus};
 use crate::payment::{PaymentEvent, PaymentStatus};
 use crate::payout::{PayoutEvent, PayoutStatus};
@@ -34,8 +34,8 @@ pub struct Transition {
 }
 
 /// All of them.
-pub fn machines() -> [Machine; 4] {
-    [payment(), operation(), dispute(), payout()]
+pub fn machines() -> [Machine; 5] {
+    [payment(), operation(), dispute(), disputed_money(), payout()]
 }
 
 fn payment() -> Machine {
@@ -73,6 +73,19 @@ fn dispute() -> Machine {
             DisputeStatus::ALL.map(|status| (status, status.as_str())),
             DisputeEvent::ALL.map(|event| (event, event.as_str())),
             |from, event| from.apply(event).ok().map(DisputeStatus::as_str),
+        ),
+    }
+}
+
+fn disputed_money() -> Machine {
+    Machine {
+        name: "disputed_money",
+        initial: Funds::Left.as_str(),
+        states: Funds::ALL.map(Funds::as_str).to_vec(),
+        transitions: ways(
+            Funds::ALL.map(|funds| (funds, funds.as_str())),
+            FundsEvent::ALL.map(|event| (event, event.as_str())),
+            |from, event| from.apply(event).map(Funds::as_str),
         ),
     }
 }

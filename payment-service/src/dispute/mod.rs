@@ -17,7 +17,7 @@ use crate::draw;
 use decide::{Change, Decision, State, decide};
 
 pub use decide::Word;
-pub use state::{DisputeEvent, DisputeStatus, Funds, IllegalTransition};
+pub use state::{DisputeEvent, DisputeStatus, Funds, FundsEvent, IllegalTransition};
 pub use view::{DisputeFilter, DisputeView};
 
 /// Why a dispute could not be recorded. Nothing of the step that failed was written.

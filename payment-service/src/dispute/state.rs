@@ -149,6 +149,31 @@ pub enum Funds {
     Returned,
 }
 
+/// What moves the money of a dispute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FundsEvent {
+    /// The bank took it.
+    Taken,
+    /// The bank gave it back.
+    Returned,
+    /// The dispute is lost.
+    Lost,
+}
+
+impl FundsEvent {
+    /// Every event.
+    pub const ALL: [Self; 3] = [Self::Taken, Self::Returned, Self::Lost];
+
+    /// The word for people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Taken => "taken",
+            Self::Returned => "returned",
+            Self::Lost => "lost",
+        }
+    }
+}
+
 impl Funds {
     /// Every place.
     pub const ALL: [Self; 4] = [Self::Left, Self::Taken, Self::Lost, Self::Returned];
@@ -168,14 +193,23 @@ impl Funds {
         Self::ALL.into_iter().find(|funds| funds.as_str() == word)
     }
 
-    /// The next step from here to what the PSP says: each has its own books. None where it is there, or was.
-    pub const fn next(self, is_taken: bool, is_returned: bool, is_lost: bool) -> Option<Self> {
-        match self {
-            Self::Left if is_taken => Some(Self::Taken),
-            Self::Taken | Self::Lost if is_returned => Some(Self::Returned),
-            Self::Taken if is_lost => Some(Self::Lost),
-            Self::Left | Self::Taken | Self::Lost | Self::Returned => None,
+    /// Where `event` leads from here; each step has its own books. None where it is there, or was.
+    pub const fn apply(self, event: FundsEvent) -> Option<Self> {
+        match (self, event) {
+            (Self::Left, FundsEvent::Taken) => Some(Self::Taken),
+            (Self::Taken | Self::Lost, FundsEvent::Returned) => Some(Self::Returned),
+            (Self::Taken, FundsEvent::Lost) => Some(Self::Lost),
+            (Self::Left | Self::Returned, FundsEvent::Returned | FundsEvent::Lost)
+            | (Self::Taken | Self::Lost | Self::Returned, FundsEvent::Taken)
+            | (Self::Lost, FundsEvent::Lost) => None,
         }
+    }
+
+    /// The next step from here of those that the PSP says were taken.
+    pub fn next(self, is_taken: bool, is_returned: bool, is_lost: bool) -> Option<Self> {
+        let said =
+            [(is_taken, FundsEvent::Taken), (is_returned, FundsEvent::Returned), (is_lost, FundsEvent::Lost)];
+        said.into_iter().filter(|(is_said, _)| *is_said).find_map(|(_, event)| self.apply(event))
     }
 }
 

@@ -59,8 +59,12 @@ pub(super) enum Step {
 /// How long a PSP may take to decide that says that it has not: banks take two weeks over a debit, and holidays more.
 const BANKS_PATIENCE: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// How often the PSP is asked about money that it should have let go, or a bank should have by now.
-const PENDING_POLL: Duration = Duration::from_secs(3600);
+/// How often the PSP is asked about money that it should have let go, or a bank should have by now: what has not happened for weeks
+/// will hardly happen within the hour.
+fn pending_poll(taken: &Taken) -> Duration {
+    let hours = if taken.now - taken.first_sent_at > BANKS_PATIENCE { 24 } else { 1 };
+    Duration::from_secs(hours * 3600)
+}
 
 pub(super) fn next_step(
     taken: &Taken,
@@ -234,7 +238,7 @@ impl Engine {
             (_, Some(Effect::Now(_) | Effect::Arrived)) => return,
             // people's
             (OperationStatus::NeedsReview, _) => None,
-            (OperationStatus::Succeeded, _) => Some(PENDING_POLL),
+            (OperationStatus::Succeeded, _) => Some(pending_poll(taken)),
             (_, Some(Effect::Stale)) => Some(operation::next_look(taken.takeovers)),
             // taken over again once its lease has ended
             _ => return,
@@ -399,6 +403,15 @@ mod tests {
         let ended = PspOutcome::Declined { reference: None, decline };
         assert!(matches!(finding_of(ended, &taken(Unknown, hours(99), None), &settings), Finding::Answer(_)));
         assert!(gives_up(Why::StillOpen, RequiresAction, hours(24 + 73)), "it cannot be cancelled");
+    }
+
+    #[test]
+    fn what_should_long_have_been_let_go_is_asked_about_daily() {
+        let after = |days: u64| {
+            let age = Duration::from_secs(days * 24 * 3600);
+            pending_poll(&taken(OperationStatus::Succeeded, age, Some("pi_1"))).as_secs() / 3600
+        };
+        assert_eq!([after(7), after(29), after(31), after(400)], [1, 1, 24, 24]);
     }
 
     #[test]

@@ -166,6 +166,21 @@ pub async fn answer_in_tx(
     repo::answer(tx, merchant, key.as_str(), status.cast_signed(), body).await
 }
 
+/// The same of a request that made nothing, or found what an earlier one had made: `about` is what its key leads to from now on.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn answer_about_in_tx(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    key: &IdempotencyKey,
+    about: Option<Subject>,
+    status: u16,
+    body: &str,
+) -> Result<(), sqlx::Error> {
+    repo::answer_about(tx, merchant, key.as_str(), about, status.cast_signed(), body).await
+}
+
 /// Gives a key back: the request could never have been taken.
 ///
 /// # Errors

@@ -71,6 +71,29 @@ pub(super) async fn answer(
     Ok(())
 }
 
+pub(super) async fn answer_about(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    key: &str,
+    about: Option<Subject>,
+    status: i16,
+    body: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update idempotency_key set payment_id = $3, payout_id = $4, response_status = $5, response_body = $6
+         where merchant_id = $1 and idempotency_key = $2",
+        merchant.as_uuid(),
+        key,
+        about.and_then(Subject::payment).map(PaymentId::as_uuid),
+        about.and_then(Subject::payout).map(PayoutId::as_uuid),
+        status,
+        body,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 pub(super) async fn release(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,

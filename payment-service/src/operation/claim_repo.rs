@@ -8,9 +8,9 @@ use sqlx::{PgExecutor, PgPool, PgTransaction};
 use uuid::Uuid;
 
 use super::claim::{Claim, Claimed};
-use super::{Error, authorize_id};
+use super::{Error, Subject, authorize_id};
 use crate::http::stored;
-use crate::idempotency::{Fingerprint, IdempotencyKey};
+use crate::idempotency::{self, Fingerprint, IdempotencyKey};
 use crate::outbox;
 use crate::payment::NewPayment;
 
@@ -311,27 +311,12 @@ pub(super) async fn refuse_taken_order(
     .fetch_optional(&mut **tx)
     .await?;
     let Some(live) = live else {
-        sqlx::query!(
-            "delete from idempotency_key where merchant_id = $1 and idempotency_key = $2",
-            merchant.as_uuid(),
-            claim.key.as_str(),
-        )
-        .execute(&mut **tx)
-        .await?;
+        idempotency::release_in_tx(tx, merchant, &claim.key).await?;
         return Ok(Claimed::Again);
     };
     let (status, body) = stored::order_taken(live, claim.request_id.as_ref());
-    sqlx::query!(
-        "update idempotency_key set response_status = $3, response_body = $4, payment_id = $5
-         where merchant_id = $1 and idempotency_key = $2",
-        merchant.as_uuid(),
-        claim.key.as_str(),
-        status.cast_signed(),
-        body,
-        live.as_uuid(),
-    )
-    .execute(&mut **tx)
-    .await?;
+    let about = Some(Subject::Payment(live));
+    idempotency::answer_about_in_tx(tx, merchant, &claim.key, about, status, &body).await?;
     Ok(Claimed::OrderTaken { status, body })
 }
 

@@ -11,8 +11,10 @@ mod follow;
 mod kind;
 mod record;
 mod record_repo;
+mod record_write_repo;
 mod repo;
 mod state;
+mod takeover_repo;
 mod view;
 
 use std::collections::HashMap;
@@ -181,7 +183,7 @@ pub(crate) async fn begun_in_tx(
     merchant: MerchantId,
     operation: OperationId,
 ) -> Result<Option<Begun>, Error> {
-    repo::begun(tx, merchant, operation).await
+    takeover_repo::begun(tx, merchant, operation).await
 }
 
 /// Merchants that have operations to look at.
@@ -189,7 +191,7 @@ pub(crate) async fn begun_in_tx(
 /// # Errors
 /// When Postgres fails.
 pub async fn merchants_with_due(pool: &PgPool) -> Result<Vec<MerchantId>, sqlx::Error> {
-    repo::merchants_with_due(pool).await
+    takeover_repo::merchants_with_due(pool).await
 }
 
 /// Takes over up to `limit` of a merchant's due operations: each gets a new fence and a lease of `lease`, so whoever
@@ -203,7 +205,7 @@ pub async fn take_due(
     lease: Duration,
     limit: i64,
 ) -> Result<Vec<Taken>, Error> {
-    repo::take_due(pool, merchant, lease, limit).await
+    takeover_repo::take_due(pool, merchant, lease, limit).await
 }
 
 /// Takes over an operation that needs review, so that its PSP is asked once more; none while somebody else is asking, or
@@ -217,7 +219,7 @@ pub async fn take_for_review(
     operation: OperationId,
     lease: Duration,
 ) -> Result<Option<Taken>, Error> {
-    repo::take_for_review(pool, merchant, operation, lease).await
+    takeover_repo::take_for_review(pool, merchant, operation, lease).await
 }
 
 /// Makes an operation that is in doubt due at once, because something new may be known of it.
@@ -225,7 +227,7 @@ pub async fn take_for_review(
 /// # Errors
 /// When Postgres fails.
 pub async fn nudge(pool: &PgPool, merchant: MerchantId, operation: OperationId) -> Result<(), sqlx::Error> {
-    repo::nudge(pool, merchant, operation).await
+    takeover_repo::nudge(pool, merchant, operation).await
 }
 
 /// Gives back what was taken over and has not changed: a hold, noting when it is looked at next (never, where there is
@@ -240,7 +242,7 @@ pub async fn look_again(
     taken: &Taken,
     after: Option<Duration>,
 ) -> Result<(), sqlx::Error> {
-    repo::look_again(pool, merchant, taken, after).await
+    takeover_repo::look_again(pool, merchant, taken, after).await
 }
 
 /// A PSP's object, by what it names.

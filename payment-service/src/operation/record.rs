@@ -7,8 +7,8 @@ use reconciliation::break_::{self, BreakKind, NewBreak};
 use sqlx::{PgPool, PgTransaction};
 
 use super::decide::{Change, Decision, Known, Stand, decide};
-use super::record_repo as repo;
 use super::{Error, OperationKind, OperationStatus, Subject};
+use super::{record_repo as repo, record_write_repo};
 use crate::failpoint::Failpoint;
 use crate::psp::{Attempt, Outcome};
 use crate::{draw, payout};
@@ -324,7 +324,7 @@ async fn record_round(
     }
     post(tx, merchant, &mut decided).await?;
     break_::open_all_in_tx(tx, merchant, &decided.iter().filter_map(break_of).collect::<Vec<_>>()).await?;
-    repo::write(tx, merchant, &decided).await?;
+    record_write_repo::write(tx, merchant, &decided).await?;
     let payouts = decided.iter().filter_map(|item| Some((item.locked.payout()?, item.change()?)));
     let payouts: Vec<_> = payouts.collect();
     if !payouts.is_empty() {

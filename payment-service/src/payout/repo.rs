@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::claim::{Claimed, NewPayout, Verdict};
 use super::{Known, PayoutFilter, PayoutStatus, PayoutView, operation_id};
 use crate::http::stored;
-use crate::idempotency::{Fingerprint, IdempotencyKey};
-use crate::operation::{Change, Error, OperationStatus};
+use crate::idempotency::{self, Fingerprint, IdempotencyKey};
+use crate::operation::{Change, Error, OperationStatus, Subject};
 use crate::outbox;
 use crate::payment::Failure;
 
@@ -154,14 +154,15 @@ pub(super) async fn write_claims(
             Verdict::Accepted(accepted) => columns.add(new, &accepted.view),
             Verdict::Refused(problem) => {
                 let (status, body) = stored::refusal(problem, new.request_id.as_ref());
-                answer_key(tx, merchant, &new.key, None, status, &body).await?;
+                idempotency::answer_about_in_tx(tx, merchant, &new.key, None, status, &body).await?;
             }
             Verdict::Known { payout_id, answer } => {
                 let (status, body) = answer.clone().unwrap_or_else(stored::accepted);
-                answer_key(tx, merchant, &new.key, Some(*payout_id), status, &body).await?;
+                let about = Some(Subject::Payout(*payout_id));
+                idempotency::answer_about_in_tx(tx, merchant, &new.key, about, status, &body).await?;
             }
             Verdict::AmountRefused(_) | Verdict::OtherRequest(_) => {
-                crate::idempotency::release_in_tx(tx, merchant, &new.key).await?;
+                idempotency::release_in_tx(tx, merchant, &new.key).await?;
             }
         }
     }
@@ -211,29 +212,6 @@ async fn insert(
         &columns.events,
         &columns.event_data,
         outbox::PAYOUT_CREATED,
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
-/// Stores the answer of a request that made nothing; `payout` is what an earlier one made.
-async fn answer_key(
-    tx: &mut PgTransaction<'_>,
-    merchant: MerchantId,
-    key: &IdempotencyKey,
-    payout: Option<PayoutId>,
-    status: u16,
-    body: &str,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update idempotency_key set payout_id = $3, response_status = $4, response_body = $5
-         where merchant_id = $1 and idempotency_key = $2",
-        merchant.as_uuid(),
-        key.as_str(),
-        payout.map(PayoutId::as_uuid),
-        status.cast_signed(),
-        body,
     )
     .execute(&mut **tx)
     .await?;

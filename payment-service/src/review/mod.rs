@@ -37,6 +37,9 @@ pub enum Refused {
     /// It is not for people to say what became of it.
     #[error("the operation does not need review: it is {0}")]
     NotInReview(&'static str),
+    /// A capture or void of its payment is under way, and says what became of both.
+    #[error("the payment's {1} {0} is under way: it has to end first")]
+    UnderWay(OperationId, &'static str),
     /// It can only have succeeded in an object of the PSP's, which has to be named.
     #[error("expected the PSP's name of what it made, such as pi_..., re_... or po_...")]
     ReferenceNeeded,
@@ -288,6 +291,9 @@ pub async fn say_in_tx(
     };
     if subject.status != OperationStatus::NeedsReview {
         return Ok(Err(Refused::NotInReview(subject.status.as_str())));
+    }
+    if let Some((open, kind)) = &subject.open_change {
+        return Ok(Err(Refused::UnderWay(*open, kind.as_str())));
     }
     let reference = match reference(&subject, word) {
         Ok(reference) => reference,

@@ -20,6 +20,8 @@ pub(super) struct Subject {
     psp_target: Option<String>,
     /// Of its payment.
     capture_method: Option<CaptureMethod>,
+    /// Of an authorisation: the capture or void of its payment that is under way.
+    pub open_change: Option<(OperationId, OperationKind)>,
     /// In major units.
     limit: i64,
 }
@@ -164,8 +166,11 @@ pub(super) async fn subject(
 ) -> Result<Option<Subject>, sqlx::Error> {
     let row = sqlx::query!(
         r#"select o.kind, o.status, o.amount, o.currency, p.order_id as "order_id?", o.psp_account_id as "psp_account_id: PspAccountId",
-                o.psp_reference, o.reason, o.psp_target, p.capture_method as "capture_method?", m.review_limit, a.psp
+                o.psp_reference, o.reason, o.psp_target, p.capture_method as "capture_method?", m.review_limit, a.psp,
+                c.operation_id as "open_change?: OperationId", c.kind as "open_kind?"
          from operation o
+         left join operation c on c.merchant_id = $1 and c.payment_id = o.payment_id and c.kind in ('capture', 'void')
+             and c.status in ('created', 'sending', 'unknown', 'needs_review') and o.kind = 'authorize'
          left join payment p on p.merchant_id = $1 and p.payment_id = o.payment_id
          join psp_account a on a.merchant_id = $1 and a.psp_account_id = o.psp_account_id
          join merchant m on m.merchant_id = $1
@@ -189,6 +194,7 @@ pub(super) async fn subject(
             psp_target: row.psp_target,
             capture_method: (row.capture_method.map(|word| word.parse()).transpose())
                 .map_err(|_| unknown("payment.capture_method"))?,
+            open_change: row.open_change.zip(row.open_kind.as_deref().and_then(OperationKind::parse)),
             limit: row.review_limit,
         })
     })
@@ -282,7 +288,7 @@ pub(super) async fn evidence(
 ) -> Result<Vec<TimelineEntry>, sqlx::Error> {
     sqlx::query_as!(
         TimelineEntry,
-        r#"with subject as (
+        r#"select * from (with subject as (
              select o.operation_id, o.payment_id, o.psp_account_id, a.operation_id as authorize_id,
                     case when o.kind in ('refund', 'payout') then o.psp_reference else a.psp_reference end as psp_reference
              from operation o
@@ -313,7 +319,7 @@ pub(super) async fn evidence(
              select b.opened_at, 'break', b.kind, b.operation_id, b.state, b.detail
              from recon_break b where b.merchant_id = $1 and b.operation_id = $2
          ) evidence
-         order by at limit $3"#,
+         order by at desc limit $3) newest order by "at!""#,
         merchant.as_uuid(),
         operation.as_uuid(),
         LONGEST,

@@ -38,6 +38,14 @@ impl Effect {
         Self::PayoutReversal,
     ];
 
+    /// Whether it is missed where no file has it: what we had the PSP do, which is then settled.
+    pub const fn is_awaited(self) -> bool {
+        match self {
+            Self::Capture | Self::Refund | Self::Payout => true,
+            Self::RefundFailure | Self::Chargeback | Self::ChargebackReversal | Self::PayoutReversal => false,
+        }
+    }
+
     /// The effect that `word` names.
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|effect| effect.as_str() == word)

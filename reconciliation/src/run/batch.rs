@@ -198,7 +198,8 @@ async fn tie_in_tx(
             });
         }
     }
-    let operations: Vec<OperationId> = tied.into_keys().map(|(operation, _)| operation).collect();
+    let awaited = tied.into_keys().filter(|(_, effect)| effect.is_awaited());
+    let operations: Vec<OperationId> = awaited.map(|(operation, _)| operation).collect();
     break_::close_missing_in_tx(tx, merchant, &operations).await?;
     Ok(())
 }

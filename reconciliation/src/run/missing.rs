@@ -97,7 +97,7 @@ async fn close_those_that_came(
          where b.merchant_id = $1 and b.psp_account_id = $2 and b.kind = 'missing_at_psp' and b.state = 'open'
            and exists (select 1 from recon_match m
                join settleable_operation o on o.merchant_id = $1 and o.operation_id = m.operation_id and o.effect = m.effect
-               where m.merchant_id = $1 and m.operation_id = b.operation_id and m.revoked_at is null)",
+               where o.effect in ('capture', 'refund', 'payout') and m.merchant_id = $1 and m.operation_id = b.operation_id and m.revoked_at is null)",
         merchant.as_uuid(),
         account.as_uuid(),
     )

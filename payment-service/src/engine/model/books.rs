@@ -1,5 +1,5 @@
 //! What is committed: the rows of one operation and its payment. What a finding means for them is the product's own
-//! [`decide`]; the rest says in Rust what the statements of `operation/record_repo.rs` and `operation/repo.rs` do.
+//! [`decide`]; the rest says in Rust what the statements of `operation/record_write_repo.rs` and `operation/takeover_repo.rs` do.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};

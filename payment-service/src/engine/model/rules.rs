@@ -407,7 +407,9 @@ impl Rules {
     }
 }
 
-/// The finding without what no decision tells apart: why nothing was sent, and which of the reasons for doubt it was.
+/// The finding without what no decision of the model's tells apart: why nothing was sent, and which of the reasons for doubt it was.
+/// Two reasons are told apart by the product alone, and only to do less: what conflicts is not sent again, and what is with a bank
+/// is given up later.
 fn in_short(finding: Finding) -> Finding {
     Finding::Answer(match finding {
         Finding::Answer(Outcome::NotSent { .. }) => {

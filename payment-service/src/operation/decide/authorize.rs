@@ -6,10 +6,12 @@ use ledger::posting::{Posting, PostingError};
 
 use super::{ACTION_POLL, Change, HOLD, Known, SplitSums, change, moved, next_look};
 use crate::http::stored;
+use crate::operation::kind::OperationKind;
+use crate::operation::record::Finding;
 use crate::operation::state::OperationStatus;
 use crate::outbox;
 use crate::payment::{Failure, NextAction, PaymentEvent, PaymentStatus};
-use crate::psp::{Decline, PspReference, Success, Why};
+use crate::psp::{Decline, Outcome, PspReference, Success, Why, decline};
 
 pub(super) fn succeed(
     known: &Known,
@@ -134,4 +136,13 @@ pub(super) fn acted(known: &Known, status: OperationStatus) -> Change {
         payment: Some(payment),
         ..change(status)
     }
+}
+
+/// Whether the PSP has let go what was held only after a part of it was captured, which nobody here asked for: its order is not
+/// free, and the settlement file tells whose money it is.
+pub(super) fn is_taken_by_others(known: &Known, finding: &Finding) -> bool {
+    let Finding::Answer(Outcome::Declined { decline, .. }) = finding else { return false };
+    known.kind == OperationKind::Authorize
+        && decline.code == decline::PARTLY_CAPTURED
+        && known.payment.status != PaymentStatus::PartiallyCaptured
 }

@@ -156,11 +156,13 @@ pub(crate) fn decide(known: &Known, by: By, finding: &Finding) -> Result<Decisio
     if let Some(decision) = old_news(&stand, by, finding) {
         return Ok(decision);
     }
+    let is_taken_by_others = authorize::is_taken_by_others(known, finding);
     if is_of_what_follows(known, finding) {
         return Ok(Decision::Stale);
     }
     let event = match void::has_nothing_to_end(known, finding) {
         true => OperationEvent::Declined,
+        false if is_taken_by_others => OperationEvent::GivenUp,
         false => event_of(&stand, by, finding, can_be_taken_back(known)),
     };
     let Ok(status) = known.status.apply(event) else {
@@ -171,6 +173,9 @@ pub(crate) fn decide(known: &Known, by: By, finding: &Finding) -> Result<Decisio
             fail(known, status, None, &void::nothing_to_end())
         }
         Finding::Answer(Outcome::Succeeded(success)) => succeed(known, status, success)?,
+        Finding::Answer(Outcome::Declined { decline, .. }) if is_taken_by_others => {
+            give_up(known, status, decline.code)
+        }
         Finding::Answer(Outcome::Declined { reference, decline }) => {
             fail(known, status, reference.clone(), decline)
         }
@@ -248,13 +253,10 @@ fn is_older(known: &Stand<'_>, success: &Success) -> bool {
         && (matches!(known.kind, OperationKind::Refund | OperationKind::Payout) || !success.captured)
 }
 
-/// That the payment's object is closed is said by the capture or void that is under way, whose doing it may be; or it has
-/// captured what we do not know of, and its order is not free.
+/// That the payment's object is closed is said by the capture or void that is under way, whose doing it may be.
 fn is_of_what_follows(known: &Known, finding: &Finding) -> bool {
-    let Finding::Answer(Outcome::Declined { decline, .. }) = finding else { return false };
-    let is_unknown_capture =
-        decline.code == decline::PARTLY_CAPTURED && known.payment.status != PaymentStatus::PartiallyCaptured;
-    known.kind == OperationKind::Authorize && (known.has_open_change || is_unknown_capture)
+    let is_closed = matches!(finding, Finding::Answer(Outcome::Declined { .. }));
+    known.kind == OperationKind::Authorize && is_closed && known.has_open_change
 }
 
 /// What a finding is to an operation. `can_be_taken_back`: whether what has succeeded can end all the same.

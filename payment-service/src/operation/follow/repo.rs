@@ -12,7 +12,7 @@ use super::decide::{Accepted, KnownOperation, SplitState, State, Verdict};
 use super::{Follow, Followed, States, operation_id};
 use crate::http::stored;
 use crate::idempotency;
-use crate::operation::{Error, OperationKind, OperationStatus, repo as operations};
+use crate::operation::{Error, OperationKind, OperationStatus, begun_in_tx, repo as operations};
 use crate::payment::{PaymentStatus, PaymentView, SplitView};
 use crate::psp::{Aim, CaptureMethod, Method, Psp, PspReference};
 
@@ -83,7 +83,7 @@ pub(super) async fn read_earlier(
         (Some(status), Some(body)) => {
             Followed::Answered { status: status.cast_unsigned(), body, replayed: true }
         }
-        _ if row.claim_id == Some(follow.claim_id) => match operations::begun(tx, merchant, made()).await? {
+        _ if row.claim_id == Some(follow.claim_id) => match begun_in_tx(tx, merchant, made()).await? {
             Some(begun) => Followed::Fresh(Box::new(begun)),
             None => Followed::InFlight,
         },

@@ -1,0 +1,149 @@
+//! What a fence is worth, and what becomes of what nobody could tell.
+
+use std::time::Duration;
+
+use money::OperationId;
+use payment_service::operation::{self, By, Effect, Finding, OperationStatus, Recording};
+use payment_service::payment::{self, PaymentStatus};
+use payment_service::psp::{Outcome, PspReference};
+use payment_service::review;
+use sqlx::PgPool;
+
+use crate::shop::*;
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn a_zombie_records_its_evidence_and_nothing_else(pool: PgPool) {
+    let shop = Shop::open(pool).await;
+    let operation = shop.claim_fresh("k", "o-1", 1000).await;
+    sqlx::query("update operation set lease_until = now(), due_at = now()")
+        .execute(&shop.pool)
+        .await
+        .unwrap();
+    let taken = operation::take_due(&shop.pool, shop.merchant, LEASE, 10).await.unwrap();
+    assert_eq!((taken[0].errand.expected.operation_id, taken[0].fence), (operation, 2));
+    assert!(
+        operation::take_due(&shop.pool, shop.merchant, LEASE, 10).await.unwrap().is_empty(),
+        "it is taken"
+    );
+    let late = Recording { attempts: vec![attempt()], ..recording(operation, OWNER, success(1000, "pi_1")) };
+    let zombie = shop.record(late.clone()).await;
+    assert_eq!(zombie.effect, Effect::Superseded);
+    assert_eq!(shop.count("select count(*) from ledger_entry").await, 0);
+    assert_eq!(shop.count("select count(*) from operation where status = 'sending' and fence = 2").await, 1);
+    shop.record(late).await;
+    let kept = "select count(*) from attempt where fence = 1 and outcome = 'succeeded' and http_status = 200";
+    assert_eq!(shop.count(kept).await, 1, "once, however often it is recorded");
+    let owner = shop.record(recording(operation, By::Owner { fence: 2 }, success(1000, "pi_1"))).await;
+    assert_eq!(owner.effect, Effect::Now(OperationStatus::Succeeded));
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn not_sent_is_a_failure_only_from_the_first_owner(pool: PgPool) {
+    let shop = Shop::open(pool).await;
+    let first = shop.claim_fresh("k1", "o-1", 1000).await;
+    let failed = shop.record(recording(first, OWNER, not_sent())).await;
+    assert_eq!(failed.effect, Effect::Now(OperationStatus::Declined));
+
+    let second = shop.claim_fresh("k2", "o-2", 1000).await;
+    sqlx::query("update operation set due_at = now() where operation_id = $1")
+        .bind(second)
+        .execute(&shop.pool)
+        .await
+        .unwrap();
+    operation::take_due(&shop.pool, shop.merchant, LEASE, 10).await.unwrap();
+    let doubtful = shop.record(recording(second, By::Owner { fence: 2 }, not_sent())).await;
+    assert_eq!(doubtful.effect, Effect::Now(OperationStatus::Unknown), "its first owner may have sent it");
+    assert_eq!(shop.count("select count(*) from payment where status = 'processing'").await, 1);
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn doubt_is_waited_out_and_given_to_a_person_in_the_end(pool: PgPool) {
+    let shop = Shop::open(pool).await;
+    let operation = shop.claim_fresh("k", "o-1", 1000).await;
+    shop.record(recording(operation, OWNER, unknown())).await;
+    let given_up = Recording {
+        finding: Finding::GiveUp { reason: "no_evidence".to_owned() },
+        ..recording(operation, OWNER, unknown())
+    };
+    assert_eq!(shop.record(given_up).await.effect, Effect::Now(OperationStatus::NeedsReview));
+    assert_eq!(shop.count("select count(*) from operation where due_at is not null").await, 0);
+    let filter = payment::Filter { limit: 10, ..Default::default() };
+    let payments = payment::list(&shop.pool, shop.merchant, &filter).await.unwrap();
+    assert_eq!(payments[0].status, PaymentStatus::Processing, "never guessed");
+    let evidence = shop.record(recording(operation, By::Evidence, success(1000, "pi_1"))).await;
+    assert_eq!(evidence.effect, Effect::Now(OperationStatus::Succeeded), "late proof still ends it");
+}
+
+/// An operation that needs review.
+async fn needs_review(shop: &Shop) -> OperationId {
+    let operation = shop.claim_fresh("k", "o-1", 1000).await;
+    shop.record(recording(operation, OWNER, unknown())).await;
+    let finding = Finding::GiveUp { reason: "no_evidence".to_owned() };
+    shop.record(Recording { finding, ..recording(operation, OWNER, unknown()) }).await;
+    operation
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn news_of_what_needs_review_is_looked_at_even_while_somebody_asks(pool: PgPool) {
+    let shop = Shop::open(pool).await;
+    let operation = needs_review(&shop).await;
+    let asker =
+        operation::take_for_review(&shop.pool, shop.merchant, operation, LEASE).await.unwrap().unwrap();
+    let take = async || operation::take_due(&shop.pool, shop.merchant, LEASE, 10).await.unwrap();
+    assert!(take().await.is_empty(), "no news yet");
+    operation::nudge(&shop.pool, shop.merchant, operation).await.unwrap();
+    // what was asked before there was news gives nothing back
+    operation::look_again(&shop.pool, shop.merchant, &asker, None).await.unwrap();
+    let looker = take().await.remove(0);
+    assert!(looker.fence > asker.fence);
+    operation::nudge(&shop.pool, shop.merchant, operation).await.unwrap();
+    operation::look_again(&shop.pool, shop.merchant, &looker, None).await.unwrap();
+    let last = take().await.remove(0);
+    operation::look_again(&shop.pool, shop.merchant, &last, None).await.unwrap();
+    assert!(take().await.is_empty(), "nothing more is heard");
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn what_has_moved_on_since_it_was_taken_over_is_not_given_back(pool: PgPool) {
+    let shop = Shop::open(pool).await;
+    let operation = needs_review(&shop).await;
+    let asker =
+        operation::take_for_review(&shop.pool, shop.merchant, operation, LEASE).await.unwrap().unwrap();
+    // recorded by its owner, who is not told that it was
+    let fence = asker.fence;
+    let held = shop.record(recording(operation, By::Owner { fence }, success(1000, "pi_1"))).await;
+    assert_eq!(held.effect, Effect::Now(OperationStatus::Succeeded));
+    operation::look_again(&shop.pool, shop.merchant, &asker, Some(Duration::ZERO)).await.unwrap();
+    assert_eq!(shop.count("select count(*) from operation where due_at is not null").await, 0);
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn people_say_what_became_of_a_payment_only_once_its_void_has_ended(pool: PgPool) {
+    let shop = Shop::open(pool).await;
+    let operation = shop.claim_fresh("k", "o-1", 1000).await;
+    let waiting = Outcome::RequiresAction {
+        reference: PspReference::parse("pi_1").unwrap(),
+        redirect_url: Some("https://psp.test/3ds".to_owned()),
+    };
+    let told = shop.record(recording(operation, OWNER, waiting)).await;
+    let void = shop.void("void", told.subject.payment().unwrap()).await;
+    let finding = Finding::GiveUp { reason: "not_cancelled".to_owned() };
+    shop.record(Recording { finding, ..recording(operation, OWNER, unknown()) }).await;
+    let word = review::Word {
+        operation_id: operation,
+        said: review::Said::Failed,
+        reason: "canceled in the dashboard".to_owned(),
+        psp_reference: None,
+        actor: review::Actor::Cli("alice".to_owned()),
+    };
+    let say = async || {
+        let mut tx = shop.pool.begin().await.unwrap();
+        let said = review::say_in_tx(&mut tx, shop.merchant, &word).await.unwrap();
+        tx.commit().await.unwrap();
+        said.map(|review| review.state)
+    };
+    assert_eq!(say().await, Err(review::Refused::UnderWay(void, "void")));
+    shop.record(recording(void, OWNER, not_sent())).await;
+    assert_eq!(say().await, Ok(review::State::Closed));
+    assert_eq!(shop.count("select count(*) from payment where status = 'failed'").await, 1);
+}
