@@ -142,7 +142,7 @@ pub struct CloseReview {
     responses(
         (status = 201, description = "It is closed, or awaits a second person", body = Review),
         (status = 404, description = "The merchant has no such operation", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "It does not need review, or the key is in flight", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "It does not need review, a capture or void of its payment is under way, or the key is in flight", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "A field is wrong, or the key was used for another request", body = ProblemDocument, content_type = "application/problem+json"),
         (status = "default", description = "Any other refusal", body = ProblemDocument, content_type = "application/problem+json"),
     )

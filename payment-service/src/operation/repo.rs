@@ -11,6 +11,8 @@ use crate::psp::{Aim, CaptureMethod, Expected, PspReference};
 
 /// What of an operation's row says what it is to do.
 pub(super) struct Purpose {
+    /// Among those that were asked for.
+    pub place: i64,
     pub operation_id: OperationId,
     pub kind: String,
     pub amount: i64,
@@ -68,7 +70,8 @@ pub(super) async fn concerned(
     let references: Vec<&str> = named.iter().map(|named| named.reference.as_str()).collect();
     let kinds: Vec<&str> = named.iter().map(|named| named.kind.as_str()).collect();
     // each by its primary key or the PSP's name of it, whatever the planner believes of a new table
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        Purpose,
         r#"with found as materialized (
              select w.place, coalesce(by_id.operation_id, by_name.operation_id) as operation_id,
                     coalesce(by_id.payment_id, by_name.payment_id) as payment_id, w.kind
@@ -116,22 +119,9 @@ pub(super) async fn concerned(
     .await?;
     let mut concerned: Vec<Vec<Result<Expected, Error>>> = named.iter().map(|_| Vec::new()).collect();
     for row in rows {
-        let purpose = Purpose {
-            operation_id: row.operation_id,
-            kind: row.kind,
-            amount: row.amount,
-            currency: row.currency,
-            capture_method: row.capture_method,
-            psp_target: row.psp_target,
-            captured_before: row.captured_before,
-            last_capture: row.last_capture,
-            destination: row.destination,
-            statement_descriptor: row.statement_descriptor,
-            created_at: row.created_at,
-        };
         let place = usize::try_from(row.place).unwrap_or_default();
         if let Some(of_place) = concerned.get_mut(place) {
-            of_place.push(purpose.expected());
+            of_place.push(row.expected());
         }
     }
     Ok(concerned)
@@ -145,11 +135,12 @@ pub(super) async fn expected(
     let (accounts, operations): (Vec<Uuid>, Vec<Uuid>) =
         wanted.iter().map(|(account, operation)| (account.as_uuid(), operation.as_uuid())).unzip();
     // each by its primary key, whatever the planner believes of a new table
-    let rows = sqlx::query!(
-        r#"select w.psp_account_id as "psp_account_id!: PspAccountId", w.operation_id as "operation_id!: OperationId",
-                o.kind, o.amount, o.currency, o.psp_target, o.captured_before, o.last_capture,
+    let rows = sqlx::query_as!(
+        Purpose,
+        r#"select w.place - 1 as "place!", w.operation_id as "operation_id!: OperationId", o.kind,
+                o.amount, o.currency, o.psp_target, o.captured_before, o.last_capture,
                 p.capture_method as "capture_method?", y.destination as "destination?", y.statement_descriptor, o.created_at
-         from unnest($2::uuid[], $3::uuid[]) as w (psp_account_id, operation_id)
+         from unnest($2::uuid[], $3::uuid[]) with ordinality as w (psp_account_id, operation_id, place)
          cross join lateral (
              select * from operation
              where merchant_id = $1 and operation_id = w.operation_id offset 0
@@ -168,21 +159,9 @@ pub(super) async fn expected(
     )
     .fetch_all(pool)
     .await?;
-    let expected = rows.into_iter().map(|row| {
-        let purpose = Purpose {
-            operation_id: row.operation_id,
-            kind: row.kind,
-            amount: row.amount,
-            currency: row.currency,
-            capture_method: row.capture_method,
-            psp_target: row.psp_target,
-            captured_before: row.captured_before,
-            last_capture: row.last_capture,
-            destination: row.destination,
-            statement_descriptor: row.statement_descriptor,
-            created_at: row.created_at,
-        };
-        ((row.psp_account_id, row.operation_id), purpose.expected())
+    let expected = rows.into_iter().filter_map(|row| {
+        let place = usize::try_from(row.place).ok()?;
+        Some((*wanted.get(place)?, row.expected()))
     });
     Ok(expected.collect())
 }
@@ -286,32 +265,39 @@ impl ViewRow {
     }
 }
 
+/// Operations as merchants see them: which, is said by what follows.
+macro_rules! views {
+    ($which:literal, $($bound:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            ViewRow,
+            r#"select o.operation_id as "operation_id: OperationId", o.payment_id as "payment_id: PaymentId",
+                    o.payout_id as "payout_id: PayoutId", o.kind, o.status, o.amount, o.currency, o.last_capture, o.reason, o.decline_code, o.failure_message, o.created_at,
+                    o.updated_at, coalesce(s.sellers, '{}') as "sellers!", coalesce(s.amounts, '{}') as "amounts!",
+                    coalesce(s.fees, '{}') as "fees!"
+             from operation o
+             cross join lateral (
+                 select array_agg(p.seller_id order by x.split_no) as sellers,
+                        array_agg(x.amount order by x.split_no) as amounts,
+                        array_agg(x.platform_fee order by x.split_no) as fees
+                 from operation_split x
+                 join payment_split p on p.merchant_id = $1 and p.payment_id = o.payment_id and p.split_no = x.split_no
+                 where x.merchant_id = $1 and x.operation_id = o.operation_id
+             ) s"#
+                + $which,
+            $($bound),+
+        )
+    };
+}
+
 pub(super) async fn view(
     db: impl PgExecutor<'_>,
     merchant: MerchantId,
     operation: OperationId,
 ) -> Result<Option<OperationView>, Error> {
-    let row = sqlx::query_as!(
-        ViewRow,
-        r#"select o.operation_id as "operation_id: OperationId", o.payment_id as "payment_id: PaymentId",
-                o.payout_id as "payout_id: PayoutId", o.kind, o.status, o.amount, o.currency, o.last_capture, o.reason, o.decline_code, o.failure_message, o.created_at,
-                o.updated_at, coalesce(s.sellers, '{}') as "sellers!", coalesce(s.amounts, '{}') as "amounts!",
-                coalesce(s.fees, '{}') as "fees!"
-         from operation o
-         cross join lateral (
-             select array_agg(p.seller_id order by x.split_no) as sellers,
-                    array_agg(x.amount order by x.split_no) as amounts,
-                    array_agg(x.platform_fee order by x.split_no) as fees
-             from operation_split x
-             join payment_split p on p.merchant_id = $1 and p.payment_id = o.payment_id and p.split_no = x.split_no
-             where x.merchant_id = $1 and x.operation_id = o.operation_id
-         ) s
-         where o.merchant_id = $1 and o.operation_id = $2"#,
-        merchant.as_uuid(),
-        operation.as_uuid(),
-    )
-    .fetch_optional(db)
-    .await?;
+    let row =
+        views!(" where o.merchant_id = $1 and o.operation_id = $2", merchant.as_uuid(), operation.as_uuid(),)
+            .fetch_optional(db)
+            .await?;
     row.map(ViewRow::into_view).transpose()
 }
 
@@ -321,25 +307,11 @@ pub(super) async fn list(
     payment: PaymentId,
     filter: &OperationFilter,
 ) -> Result<Vec<OperationView>, Error> {
-    let rows = sqlx::query_as!(
-        ViewRow,
-        r#"select o.operation_id as "operation_id: OperationId", o.payment_id as "payment_id: PaymentId",
-                o.payout_id as "payout_id: PayoutId", o.kind, o.status, o.amount, o.currency, o.last_capture, o.reason, o.decline_code, o.failure_message, o.created_at,
-                o.updated_at, coalesce(s.sellers, '{}') as "sellers!", coalesce(s.amounts, '{}') as "amounts!",
-                coalesce(s.fees, '{}') as "fees!"
-         from operation o
-         cross join lateral (
-             select array_agg(p.seller_id order by x.split_no) as sellers,
-                    array_agg(x.amount order by x.split_no) as amounts,
-                    array_agg(x.platform_fee order by x.split_no) as fees
-             from operation_split x
-             join payment_split p on p.merchant_id = $1 and p.payment_id = o.payment_id and p.split_no = x.split_no
-             where x.merchant_id = $1 and x.operation_id = o.operation_id
-         ) s
-         where o.merchant_id = $1 and o.payment_id = $2 and ($3::text is null or o.kind = $3)
-           and ($4::timestamptz is null or (o.created_at, o.operation_id) > ($4, $5::uuid))
+    let rows = views!(
+        " where o.merchant_id = $1 and o.payment_id = $2 and ($3::text is null or o.kind = $3)
+            and ($4::timestamptz is null or (o.created_at, o.operation_id) > ($4, $5::uuid))
          order by o.created_at, o.operation_id
-         limit $6"#,
+         limit $6",
         merchant.as_uuid(),
         payment.as_uuid(),
         filter.kind.map(OperationKind::as_str),

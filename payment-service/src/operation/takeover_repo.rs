@@ -79,6 +79,7 @@ impl TryFrom<TakenRow> for Taken {
     fn try_from(row: TakenRow) -> Result<Self, Error> {
         let is_pending = row.is_pending()?;
         let purpose = Purpose {
+            place: 0,
             operation_id: row.operation_id,
             kind: row.kind,
             amount: row.amount,

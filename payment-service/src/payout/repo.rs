@@ -263,27 +263,33 @@ impl Row {
     }
 }
 
+/// Payouts as merchants see them: which, is said by what follows.
+macro_rules! views {
+    ($which:literal, $($bound:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            Row,
+            r#"select p.payout_id as "payout_id: PayoutId", o.operation_id as "operation_id: OperationId", p.seller_id, p.status,
+                    p.amount, p.currency, p.destination, p.psp_account_id as "psp_account_id: PspAccountId", o.psp_reference,
+                    p.statement_descriptor, p.metadata as "metadata: Json<BTreeMap<String, String>>", p.failure_code,
+                    p.failure_message, p.decline_code, p.created_at, p.updated_at
+             from payout p
+             cross join lateral (
+                 select operation_id, psp_reference from operation where merchant_id = $1 and payout_id = p.payout_id offset 0
+             ) o"#
+                + $which,
+            $($bound),+
+        )
+    };
+}
+
 pub(super) async fn get(
     db: impl PgExecutor<'_>,
     merchant: MerchantId,
     payout: PayoutId,
 ) -> Result<Option<PayoutView>, Error> {
-    let row = sqlx::query_as!(
-        Row,
-        r#"select p.payout_id as "payout_id: PayoutId", o.operation_id as "operation_id: OperationId", p.seller_id, p.status,
-                p.amount, p.currency, p.destination, p.psp_account_id as "psp_account_id: PspAccountId", o.psp_reference,
-                p.statement_descriptor, p.metadata as "metadata: Json<BTreeMap<String, String>>", p.failure_code,
-                p.failure_message, p.decline_code, p.created_at, p.updated_at
-         from payout p
-         cross join lateral (
-             select operation_id, psp_reference from operation where merchant_id = $1 and payout_id = p.payout_id offset 0
-         ) o
-         where p.merchant_id = $1 and p.payout_id = $2"#,
-        merchant.as_uuid(),
-        payout.as_uuid(),
-    )
-    .fetch_optional(db)
-    .await?;
+    let row = views!(" where p.merchant_id = $1 and p.payout_id = $2", merchant.as_uuid(), payout.as_uuid(),)
+        .fetch_optional(db)
+        .await?;
     row.map(Row::into_view).transpose()
 }
 
@@ -292,20 +298,11 @@ pub(super) async fn list(
     merchant: MerchantId,
     filter: &PayoutFilter,
 ) -> Result<Vec<PayoutView>, Error> {
-    let rows = sqlx::query_as!(
-        Row,
-        r#"select p.payout_id as "payout_id: PayoutId", o.operation_id as "operation_id: OperationId", p.seller_id, p.status,
-                p.amount, p.currency, p.destination, p.psp_account_id as "psp_account_id: PspAccountId", o.psp_reference,
-                p.statement_descriptor, p.metadata as "metadata: Json<BTreeMap<String, String>>", p.failure_code,
-                p.failure_message, p.decline_code, p.created_at, p.updated_at
-         from payout p
-         cross join lateral (
-             select operation_id, psp_reference from operation where merchant_id = $1 and payout_id = p.payout_id offset 0
-         ) o
-         where p.merchant_id = $1 and ($2::text is null or p.seller_id = $2) and ($3::text is null or p.status = $3)
+    let rows = views!(
+        " where p.merchant_id = $1 and ($2::text is null or p.seller_id = $2) and ($3::text is null or p.status = $3)
            and ($4::uuid is null or p.payout_id < $4)
          order by p.payout_id desc
-         limit $5"#,
+         limit $5",
         merchant.as_uuid(),
         filter.seller.as_ref().map(SellerId::as_str),
         filter.status.map(PayoutStatus::as_str),
