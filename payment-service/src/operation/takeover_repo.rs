@@ -150,7 +150,15 @@ pub(super) async fn take_due(
     .await?;
     let taken = read(&mut tx, merchant, &taken).await?;
     tx.commit().await?;
-    Ok(taken)
+    // one that this version cannot read takes nothing from the others, and is tried again when its lease has ended
+    let readable = taken.into_iter().filter_map(|row| {
+        let operation_id = row.operation_id;
+        let unreadable = |error: &Error| {
+            tracing::error!(%operation_id, error = error as &dyn std::error::Error, "an operation cannot be read");
+        };
+        Taken::try_from(row).inspect_err(unreadable).ok()
+    });
+    Ok(readable.collect())
 }
 
 pub(super) async fn take_for_review(
@@ -177,7 +185,7 @@ pub(super) async fn take_for_review(
         _ => read(&mut tx, merchant, &[operation.as_uuid()]).await?.pop(),
     };
     tx.commit().await?;
-    Ok(taken)
+    taken.map(Taken::try_from).transpose()
 }
 
 /// What a claim made, while it is still its first sender's.
@@ -186,7 +194,7 @@ pub(super) async fn begun(
     merchant: MerchantId,
     operation: OperationId,
 ) -> Result<Option<Begun>, Error> {
-    let taken = read(tx, merchant, &[operation.as_uuid()]).await?.pop();
+    let taken = read(tx, merchant, &[operation.as_uuid()]).await?.pop().map(Taken::try_from).transpose()?;
     let taken = taken.filter(|taken| taken.fence == 1 && taken.status == OperationStatus::Sending);
     Ok(taken.map(|Taken { errand, fence, psp_account_id, .. }| Begun { errand, fence, psp_account_id }))
 }
@@ -195,11 +203,11 @@ async fn read(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
     operations: &[Uuid],
-) -> Result<Vec<Taken>, Error> {
+) -> Result<Vec<TakenRow>, sqlx::Error> {
     if operations.is_empty() {
         return Ok(Vec::new());
     }
-    let rows = sqlx::query_as!(
+    sqlx::query_as!(
         TakenRow,
         r#"select t.operation_id as "operation_id: OperationId", t.fence, t.payment_id as "payment_id: PaymentId",
                 t.payout_id as "payout_id: PayoutId", t.kind, t.psp_account_id as "psp_account_id: PspAccountId", t.amount,
@@ -228,8 +236,7 @@ async fn read(
         operations,
     )
     .fetch_all(&mut **tx)
-    .await?;
-    rows.into_iter().map(Taken::try_from).collect()
+    .await
 }
 
 pub(super) async fn look_again(
@@ -240,7 +247,9 @@ pub(super) async fn look_again(
 ) -> Result<(), sqlx::Error> {
     let after_ms = after.map(|after| i64::try_from(after.as_millis()).unwrap_or(i64::MAX));
     sqlx::query!(
-        "update operation set due_at = now() + $4::bigint * interval '1 millisecond', lease_until = now()
+        "update operation
+         set due_at = case when due_at < lease_until then now() else now() + $4::bigint * interval '1 millisecond' end,
+             lease_until = now()
          where merchant_id = $1 and operation_id = $2 and fence = $3 and status = $5",
         merchant.as_uuid(),
         taken.errand.expected.operation_id.as_uuid(),
@@ -258,15 +267,12 @@ pub(super) async fn nudge(
     merchant: MerchantId,
     operation: OperationId,
 ) -> Result<(), sqlx::Error> {
-    // a sender at work is left to finish: its lease says until when. Whoever asks about what needs review may have asked before
-    // there was news: it is taken from them
+    // before its lease ends, by which whoever has it sees that there was news since: they may have asked before. A sender at work
+    // is left to finish
     sqlx::query!(
-        "update operation
-         set due_at = now(), lease_until = least(lease_until, now()), fence = fence + (lease_until > now())::int
-         where merchant_id = $1 and operation_id = $2
-           and (status = 'needs_review' and lease_until > now()
-                or status in ('unknown', 'requires_action', 'needs_review') and lease_until <= now()
-                   and (due_at is null or due_at > now()))",
+        "update operation set due_at = lease_until - interval '1 millisecond'
+         where merchant_id = $1 and operation_id = $2 and status in ('unknown', 'requires_action', 'needs_review')
+           and (due_at is null or due_at >= lease_until)",
         merchant.as_uuid(),
         operation.as_uuid(),
     )

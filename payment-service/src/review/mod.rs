@@ -37,6 +37,9 @@ pub enum Refused {
     /// It is not for people to say what became of it.
     #[error("the operation does not need review: it is {0}")]
     NotInReview(&'static str),
+    /// The PSP has taken a part of what it held: the order is not free.
+    #[error("the PSP has captured a part of it: say that it succeeded, then capture exactly that part")]
+    PartlyCaptured,
     /// A capture or void of its payment is under way, and says what became of both.
     #[error("the payment's {1} {0} is under way: it has to end first")]
     UnderWay(OperationId, &'static str),
@@ -120,7 +123,8 @@ pub struct Review {
     pub state: State,
     /// What people did about it, oldest first.
     pub acts: Vec<Act>,
-    /// What is known of it, oldest first: attempts, webhooks, settlement lines, breaks.
+    /// What is known of it, oldest first: attempts, webhooks, settlement lines, breaks. Of more than 1000 pieces the first and the
+    /// newest.
     pub evidence: Vec<TimelineEntry>,
 }
 
@@ -294,6 +298,9 @@ pub async fn say_in_tx(
     }
     if let Some((open, kind)) = &subject.open_change {
         return Ok(Err(Refused::UnderWay(*open, kind.as_str())));
+    }
+    if word.said == Said::Failed && subject.reason.as_deref() == Some(decline::PARTLY_CAPTURED) {
+        return Ok(Err(Refused::PartlyCaptured));
     }
     let reference = match reference(&subject, word) {
         Ok(reference) => reference,

@@ -14,7 +14,7 @@ use crate::dispute::{self, Recorded};
 use crate::engine::Engine;
 use crate::failpoint::Failpoint;
 use crate::merchant::PspAccount;
-use crate::operation::{self, By, Effect, Finding, Named, OperationKind, Recording};
+use crate::operation::{self, By, Effect, Finding, Named, OperationKind, OperationStatus, Recording};
 use crate::psp::{
     self, DisputeEvidence, Event, Evidence, Expected, Judgement, Outcome, PayoutEvidence, Psp, PspReference,
     RefundEvidence, Subject, Why,
@@ -321,6 +321,10 @@ async fn record(
         attempt_fence: 0,
     };
     match engine.record(merchant, recording).await.map(|recorded| recorded.effect) {
+        Ok(Effect::Now(status @ OperationStatus::NeedsReview)) => {
+            tracing::error!(%operation_id, "needs a person: a webhook tells of what nobody here asked for");
+            Verdict::Applied(operation_id, status.as_str(), None)
+        }
         Ok(Effect::Now(status)) => Verdict::Applied(operation_id, status.as_str(), None),
         Ok(Effect::Arrived) => Verdict::Applied(operation_id, "arrived", None),
         Ok(Effect::LateSuccess) => {

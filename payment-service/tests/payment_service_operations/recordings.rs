@@ -4,6 +4,7 @@ use ledger::account::Account;
 use payment_service::operation::{By, Effect, OperationStatus};
 use payment_service::payment::{self};
 use payment_service::psp::{Decline, Outcome, PspReference, Why, decline};
+use payment_service::review;
 use sqlx::PgPool;
 
 use crate::shop::*;
@@ -111,12 +112,27 @@ async fn a_hold_of_which_others_took_a_part_frees_no_order_and_is_for_people_whe
         decline: Decline { code: decline::PARTLY_CAPTURED, decline_code: None, message: String::new() },
     };
     let operation = shop.claim_held("k", "o-1", 1000).await;
-    assert_eq!(
-        shop.record(recording(operation, OWNER, unknown())).await.effect,
-        Effect::Now(OperationStatus::Unknown)
-    );
-    let told = shop.record(recording(operation, By::Evidence, taken())).await;
-    assert_eq!(told.effect, Effect::Now(OperationStatus::NeedsReview));
+    for status in [OperationStatus::Unknown, OperationStatus::NeedsReview] {
+        let told = shop.record(recording(operation, By::Evidence, taken())).await;
+        assert_eq!(told.effect, Effect::Now(status));
+    }
+    assert_eq!(shop.count("select count(*) from operation where psp_reference = 'pi_1'").await, 1);
+    let word = |said| review::Word {
+        operation_id: operation,
+        said,
+        reason: "as the dashboard shows".to_owned(),
+        psp_reference: None,
+        actor: review::Actor::Cli("alice".to_owned()),
+    };
+    let say = async |said| {
+        let mut tx = shop.pool.begin().await.unwrap();
+        let said = review::say_in_tx(&mut tx, shop.merchant, &word(said)).await.unwrap();
+        tx.commit().await.unwrap();
+        said.map(|review| review.state)
+    };
+    assert_eq!(say(review::Said::Failed).await, Err(review::Refused::PartlyCaptured));
+    assert_eq!(say(review::Said::Succeeded).await, Ok(review::State::Closed));
+    assert_eq!(shop.count("select count(*) from payment where status = 'authorized'").await, 1);
     let held = shop.claim_held("k2", "o-2", 1000).await;
     shop.record(recording(held, OWNER, self::held(1000, "pi_2"))).await;
     let told = shop.record(recording(held, By::Evidence, taken())).await;

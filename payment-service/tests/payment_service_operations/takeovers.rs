@@ -92,10 +92,14 @@ async fn news_of_what_needs_review_is_looked_at_even_while_somebody_asks(pool: P
     let take = async || operation::take_due(&shop.pool, shop.merchant, LEASE, 10).await.unwrap();
     assert!(take().await.is_empty(), "no news yet");
     operation::nudge(&shop.pool, shop.merchant, operation).await.unwrap();
-    // what was asked before there was news gives nothing back
+    assert!(take().await.is_empty(), "whoever asks is left to finish");
     operation::look_again(&shop.pool, shop.merchant, &asker, None).await.unwrap();
     let looker = take().await.remove(0);
-    assert!(looker.fence > asker.fence);
+    // whoever has it stands still for longer than the lease
+    sqlx::query("update operation set lease_until = now(), due_at = now()")
+        .execute(&shop.pool)
+        .await
+        .unwrap();
     operation::nudge(&shop.pool, shop.merchant, operation).await.unwrap();
     operation::look_again(&shop.pool, shop.merchant, &looker, None).await.unwrap();
     let last = take().await.remove(0);
@@ -146,4 +150,40 @@ async fn people_say_what_became_of_a_payment_only_once_its_void_has_ended(pool: 
     shop.record(recording(void, OWNER, not_sent())).await;
     assert_eq!(say().await, Ok(review::State::Closed));
     assert_eq!(shop.count("select count(*) from payment where status = 'failed'").await, 1);
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn what_is_given_up_is_looked_at_once_more_where_there_was_news_meanwhile(pool: PgPool) {
+    let shop = Shop::open(pool).await;
+    for (order, is_news) in [("o-1", false), ("o-2", true)] {
+        let operation = shop.claim_fresh(order, order, 1000).await;
+        shop.record(recording(operation, OWNER, unknown())).await;
+        sqlx::query("update operation set due_at = lease_until where operation_id = $1")
+            .bind(operation)
+            .execute(&shop.pool)
+            .await
+            .unwrap();
+        let taken = operation::take_due(&shop.pool, shop.merchant, LEASE, 10).await.unwrap().remove(0);
+        if is_news {
+            operation::nudge(&shop.pool, shop.merchant, operation).await.unwrap();
+        }
+        let by = By::Owner { fence: taken.fence };
+        let finding = Finding::GiveUp { reason: "no_evidence".to_owned() };
+        shop.record(Recording { finding, ..recording(operation, by, unknown()) }).await;
+        let due = operation::take_due(&shop.pool, shop.merchant, LEASE, 10).await.unwrap();
+        assert_eq!(due.len(), usize::from(is_news), "{order}");
+    }
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn one_row_that_cannot_be_read_takes_nothing_from_the_others(pool: PgPool) {
+    let shop = Shop::open(pool).await;
+    for order in ["o-1", "o-2"] {
+        shop.claim_fresh(order, order, 1000).await;
+    }
+    let spoilt = "update operation set due_at = now(), psp_reference = case when operation_id = (
+                  select min(operation_id::text)::uuid from operation) then 'a/b' end";
+    sqlx::query(spoilt).execute(&shop.pool).await.unwrap();
+    let taken = async || operation::take_due(&shop.pool, shop.merchant, LEASE, 10).await.unwrap().len();
+    assert_eq!((taken().await, taken().await), (1, 0), "it waits for the end of its lease");
 }

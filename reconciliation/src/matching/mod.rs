@@ -46,6 +46,11 @@ impl Effect {
         }
     }
 
+    /// Those that are missed where no file has them.
+    pub fn awaited() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|effect| effect.is_awaited())
+    }
+
     /// The effect that `word` names.
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|effect| effect.as_str() == word)

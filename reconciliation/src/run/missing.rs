@@ -6,6 +6,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::Error;
 use crate::break_::{self, BreakKind, NewBreak};
+use crate::matching::Effect;
 
 /// Breaks are written so many at a time: what is in memory at once.
 const WRITTEN_AT_ONCE: i64 = 10_000;
@@ -41,12 +42,13 @@ async fn find(
     latest_at: OffsetDateTime,
     delay_days: i32,
 ) -> Result<Vec<NewBreak>, Error> {
+    let awaited: Vec<&str> = Effect::awaited().map(Effect::as_str).collect();
     let rows = sqlx::query!(
         r#"select o.operation_id as "operation_id!: OperationId", o.payment_id as "payment_id: PaymentId",
                 o.order_id, o.effect as "effect!", o.amount as "amount!", o.currency as "currency!", o.psp_reference,
                 o.ended_at as "ended_at!"
          from settleable_operation o
-         where o.merchant_id = $1 and o.psp_account_id = $2 and o.effect in ('capture', 'refund', 'payout')
+         where o.merchant_id = $1 and o.psp_account_id = $2 and o.effect = any($5)
            and o.status = 'succeeded'
            and o.ended_at < $3
            and not exists (select 1 from recon_match m
@@ -61,6 +63,7 @@ async fn find(
         account.as_uuid(),
         latest_at - Duration::days(i64::from(delay_days)),
         WRITTEN_AT_ONCE,
+        &awaited as &[&str],
     )
     .fetch_all(&mut **tx)
     .await?;
@@ -97,7 +100,7 @@ async fn close_those_that_came(
          where b.merchant_id = $1 and b.psp_account_id = $2 and b.kind = 'missing_at_psp' and b.state = 'open'
            and exists (select 1 from recon_match m
                join settleable_operation o on o.merchant_id = $1 and o.operation_id = m.operation_id and o.effect = m.effect
-               where o.effect in ('capture', 'refund', 'payout') and m.merchant_id = $1 and m.operation_id = b.operation_id and m.revoked_at is null)",
+               where m.merchant_id = $1 and m.operation_id = b.operation_id and m.revoked_at is null)",
         merchant.as_uuid(),
         account.as_uuid(),
     )

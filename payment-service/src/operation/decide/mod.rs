@@ -162,6 +162,8 @@ pub(crate) fn decide(known: &Known, by: By, finding: &Finding) -> Result<Decisio
     }
     let event = match void::has_nothing_to_end(known, finding) {
         true => OperationEvent::Declined,
+        // its first sender may still be at work: in doubt first
+        false if is_taken_by_others && known.status == OperationStatus::Sending => OperationEvent::Doubt,
         false if is_taken_by_others => OperationEvent::GivenUp,
         false => event_of(&stand, by, finding, can_be_taken_back(known)),
     };
@@ -173,9 +175,10 @@ pub(crate) fn decide(known: &Known, by: By, finding: &Finding) -> Result<Decisio
             fail(known, status, None, &void::nothing_to_end())
         }
         Finding::Answer(Outcome::Succeeded(success)) => succeed(known, status, success)?,
-        Finding::Answer(Outcome::Declined { decline, .. }) if is_taken_by_others => {
-            give_up(known, status, decline.code)
-        }
+        Finding::Answer(Outcome::Declined { reference, decline }) if is_taken_by_others => match event {
+            OperationEvent::Doubt => doubt(known, status, reference.clone(), decline.code),
+            _ => Change { psp_reference: reference.clone(), ..give_up(known, status, decline.code) },
+        },
         Finding::Answer(Outcome::Declined { reference, decline }) => {
             fail(known, status, reference.clone(), decline)
         }

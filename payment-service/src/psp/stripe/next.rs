@@ -180,9 +180,9 @@ pub(crate) fn after_cancelling(answer: Answer<Judgement>) -> Closing {
 /// object's own. None where it cannot be had.
 pub(crate) fn closed(reference: PspReference, shown: Option<Judgement>, decline: Option<Decline>) -> Outcome {
     match (shown, decline) {
-        // nothing is heard of it
-        (None, _) => Outcome::Unknown { reference: Some(reference), why: Why::NoAnswer },
-        (Some(Judgement::Open { .. }), _) => {
+        // it waits for its buyer, who may have acted
+        (None, None) => Outcome::Unknown { reference: Some(reference), why: Why::NoAnswer },
+        (None, Some(_)) | (Some(Judgement::Open { .. }), _) => {
             Outcome::Unknown { reference: Some(reference), why: Why::StillOpen }
         }
         (Some(Judgement::Said(Outcome::Declined { reference, .. })), Some(decline)) => {
