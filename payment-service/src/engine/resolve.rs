@@ -131,9 +131,7 @@ impl Engine {
                 Err(error) => {
                     let operation_id = taken.errand.expected.operation_id;
                     tracing::error!(%operation_id, error = &error as &dyn std::error::Error, "its PSP account cannot be used");
-                    if taken.status == OperationStatus::NeedsReview {
-                        self.look_again(merchant, &taken, None).await;
-                    }
+                    self.give_back(merchant, &taken, None).await;
                     continue;
                 }
             };

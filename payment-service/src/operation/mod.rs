@@ -222,7 +222,8 @@ pub async fn take_for_review(
     takeover_repo::take_for_review(pool, merchant, operation, lease).await
 }
 
-/// Makes an operation that is in doubt due at once, because something new may be known of it.
+/// Makes an operation that is in doubt due at once, because something new may be known of it; where somebody has it, once they
+/// give it back or their lease has ended.
 ///
 /// # Errors
 /// When Postgres fails.
@@ -231,8 +232,8 @@ pub async fn nudge(pool: &PgPool, merchant: MerchantId, operation: OperationId) 
 }
 
 /// Gives back what was taken over and has not changed: a hold, noting when it is looked at next (never, where there is
-/// nothing to look for any more), or what still needs review. Changes nothing where somebody else has taken it over, or where it
-/// stands otherwise since.
+/// nothing to look for any more), or what still needs review. Where there was news since ([`nudge`]) it is due at once. Changes
+/// nothing where somebody else has taken it over, or where it stands otherwise since.
 ///
 /// # Errors
 /// When Postgres fails.

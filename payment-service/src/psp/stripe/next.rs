@@ -203,3 +203,19 @@ pub(super) const fn unknown(why: Why) -> Outcome {
 pub(super) const fn not_sent(code: NotSentCode, message: String) -> Outcome {
     Outcome::NotSent { code, message }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::psp::decline;
+
+    #[test]
+    fn a_cancel_that_nobody_answered_tells_what_was_seen_before_it() {
+        let declined = Decline { code: decline::CANCELED, decline_code: None, message: String::new() };
+        for (before, why) in [(Some(declined), Why::StillOpen), (None, Why::NoAnswer)] {
+            let reference = PspReference::parse("pi_1").unwrap();
+            let expected = Outcome::Unknown { reference: Some(reference.clone()), why };
+            assert_eq!(closed(reference, None, before), expected);
+        }
+    }
+}
