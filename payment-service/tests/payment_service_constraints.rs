@@ -87,7 +87,10 @@ fn violations() -> Vec<(&'static str, String)> {
         ("payment_live_follows_status", set("payment", "live = false")),
         ("payment_ordinal_positive", set("payment", "ordinal = 0")),
         ("payment_order_id_present", set("payment", "order_id = ''")),
-        ("payment_amount_positive", set("payment", "amount = 0, authorized_amount = 0, captured_amount = 0")),
+        (
+            "payment_amount_positive",
+            set("payment", "status = 'authorized', amount = 0, authorized_amount = 0, captured_amount = 0"),
+        ),
         ("payment_currency_iso", set("payment", "currency = 'eur'")),
         ("payment_capture_method_known", set("payment", "capture_method = 'later'")),
         ("payment_authorized_within_amount", set("payment", "authorized_amount = 101")),
@@ -353,7 +356,10 @@ async fn no_rule_of_payments_and_the_inbox_is_without_its_test(pool: PgPool) {
          select i.relname::text from pg_index x join pg_class i on i.oid = x.indexrelid join pg_class t on t.oid = x.indrelid
          where t.relname = any($1) and x.indisunique
          union
-         select tgname::text from pg_trigger join pg_class t on t.oid = tgrelid where t.relname = any($1) and not tgisinternal",
+         -- one trigger holds several rules, each by its name
+         select coalesce(rule[1], tgname) from pg_trigger join pg_class t on t.oid = tgrelid join pg_proc f on f.oid = tgfoid
+         left join lateral regexp_matches(f.prosrc, 'then ''(\\w+)''', 'g') as rule on true
+         where t.relname = any($1) and not tgisinternal",
     )
     .bind(vec![
         "payment",

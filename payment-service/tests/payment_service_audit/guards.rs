@@ -17,6 +17,7 @@ async fn a_trigger_that_is_gone_off_or_changed_is_missed(pool: PgPool) {
             "ledger_entry_balanced on ledger_entry",
         ),
         ("drop trigger attempt_append_only on attempt", "attempt_append_only on attempt"),
+        ("alter table payment disable trigger payment_rules", "payment_rules on payment"),
         (
             "drop trigger ledger_transaction_append_only on ledger_transaction;
              create trigger ledger_transaction_append_only before update on ledger_transaction

@@ -49,8 +49,8 @@ const FUNCTIONS: &str = "
 const UNGUARD: &str = "
     drop index payment_one_live_per_order;
     drop index operation_psp_reference_once;
-    alter table payment drop constraint payment_live_follows_status,
-        drop constraint payment_refunds_within_captured, drop constraint payment_captured_within_authorized;
+    alter table payment drop constraint payment_refunds_within_captured,
+        drop constraint payment_captured_within_authorized;
     alter table payment_split drop constraint payment_split_refunds_within_captured;
     alter table ledger_transaction drop constraint ledger_transaction_source_key;
     alter table ledger_balance drop constraint ledger_balance_floor";
