@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tests::shop::{Balance, ShopClient, Told};
 use tokio::task::block_in_place;
 
-use crate::world::{World, order};
+use crate::world::{World, order, order_to_capture};
 
 /// A person is asked almost at once.
 const HASTY: [&str; 5] =
@@ -223,4 +223,45 @@ async fn above_the_limit_two_people_have_to_say_the_same() {
         ]
     );
     assert_eq!(world.stage.client.payments_of("large").await.unwrap()[0].status, "captured");
+}
+
+/// A person at the PSP's dashboard takes a part of a hold whose answer was lost, and lets the rest go.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_of_which_somebody_took_a_part_at_the_dashboard_is_closed_by_people_and_captured_as_it_was() {
+    let world = World::with_idempotency("lookup", &HASTY[..3]);
+    let client = &world.stage.client;
+    silence(&world).await;
+    let told = client.pay("k-1", &order_to_capture("order-1", 1000)).await.unwrap();
+    assert_eq!(told.status, 202, "{}", told.body);
+    let payment = told.json()["payment_id"].as_str().unwrap().to_owned();
+    let intent = world.intents().await.pop().unwrap();
+    let part = [("amount_to_capture", "300"), ("final_capture", "false")];
+    world.psp_post(&format!("payment_intents/{intent}/capture"), &part).await;
+    world.psp_post(&format!("payment_intents/{intent}/cancel"), &[]).await;
+    world.stage.control.heal().await.unwrap();
+
+    let pending = pending(&world, 1).await;
+    assert_eq!(pending[0]["because"], "partly_captured", "{pending:?}");
+    let operation = id_of(&pending, "order-1");
+    let told = close(client, "close-1", &operation, &json!({"outcome": "failed", "reason": "let go"})).await;
+    assert_eq!((told.status, &told.json()["errors"][0]["field"]), (422, &json!("outcome")), "{}", told.body);
+    let told = client.pay("k-2", &order_to_capture("order-1", 1000)).await.unwrap();
+    assert_eq!(
+        (told.status, told.problem().as_deref()),
+        (409, Some("order_has_live_payment")),
+        "{}",
+        told.body
+    );
+    let told = close(client, "close-2", &operation, &json!({"outcome": "succeeded", "reason": "held"})).await;
+    assert_closed(&told, "succeeded");
+    assert_eq!(status_of(&world, "order-1").await, "authorized");
+
+    // the books say what was taken once somebody here asks for just that
+    let told = client.follow(&payment, "capture", "capture", &json!({"amount": 300})).await.unwrap();
+    assert_eq!((told.status, &told.json()["status"]), (201, &json!("succeeded")), "{}", told.body);
+    assert_eq!(world.done("capture").await, 1);
+    let kept: Value = client.read(&format!("/v1/payments/{payment}")).await.unwrap();
+    assert_eq!((&kept["status"], &kept["captured_amount"]), (&json!("captured"), &json!(300)), "{kept}");
+    world.settle().await;
+    world.assert_books_are_right().await;
 }
