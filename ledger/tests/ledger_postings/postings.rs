@@ -1,6 +1,6 @@
-use ledger::posting::{Posted, TransactionFilter, list};
+use ledger::posting::{Posted, Posting, TransactionFilter, list, post_in_tx};
 use money::{Currency, TransactionId};
-use sqlx::PgPool;
+use sqlx::{Connection as _, Executor as _, PgPool, PgTransaction};
 use uuid::Uuid;
 
 use super::{Books, booked, pending};
@@ -109,4 +109,38 @@ async fn transactions_are_listed_newest_first_and_page_by_page(pool: PgPool) {
     let found = list(&pool, books.merchant, &of_source).await.unwrap();
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].source_type.as_str(), found[0].kind.as_str()), ("operation", "capture"));
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn a_posting_reads_a_few_rows_also_where_its_plan_was_made_for_many_while_there_were_none(
+    pool: PgPool,
+) {
+    let books = Books::open(&pool).await;
+    let mut session = pool.acquire().await.unwrap();
+    // as the sessions of a service that keeps its plans
+    session.execute("set plan_cache_mode = force_generic_plan; set enable_seqscan = off").await.unwrap();
+    let mut post = async |count: u32| {
+        let captures: Vec<Posting> =
+            (0..count).map(|_| books.capture(Uuid::now_v7(), "seller", 100)).collect();
+        let mut tx = session.begin().await.unwrap();
+        let before = rows_read(&mut tx).await;
+        post_in_tx(&mut tx, books.merchant, &captures).await.unwrap();
+        let read = rows_read(&mut tx).await - before;
+        tx.commit().await.unwrap();
+        read
+    };
+    post(500).await;
+    let read = post(1).await;
+    assert!(read < 50, "{read}");
+}
+
+/// Rows of the ledger that the session has read and not told the statistics yet.
+async fn rows_read(tx: &mut PgTransaction<'_>) -> i64 {
+    sqlx::query_scalar(
+        "select sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint from pg_stat_xact_user_tables
+         where relname like 'ledger\\_%'",
+    )
+    .fetch_one(&mut **tx)
+    .await
+    .unwrap()
 }
