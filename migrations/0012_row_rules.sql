@@ -1,7 +1,7 @@
 -- Postgres parses the CHECK constraints of a table anew for each statement that writes it: on the tables that every payment
 -- writes, that was a third of what a payment cost. What a row of theirs may say is held by one function for each table, which a
 -- session parses once. It refuses by the rule's name, as a constraint does, and as there a rule that comes to null holds.
--- Amounts keep their constraints.
+-- The bounds of what is authorised, captured, refunded and disputed keep their constraints.
 
 create function refuse_row(of_table text, rule text) returns void language plpgsql as $$
 begin

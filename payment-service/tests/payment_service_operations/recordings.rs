@@ -1,7 +1,7 @@
 //! What a finding does.
 
 use ledger::account::Account;
-use payment_service::operation::{By, Effect, OperationStatus};
+use payment_service::operation::{By, Effect, Finding, OperationStatus, Recording};
 use payment_service::payment::{self};
 use payment_service::psp::{Decline, Outcome, PspReference, Why, decline};
 use payment_service::review;
@@ -107,13 +107,13 @@ async fn a_hold_of_which_others_took_a_part_frees_no_order_and_is_for_people_whe
     pool: PgPool,
 ) {
     let shop = Shop::open(pool).await;
-    let taken = || Outcome::Declined {
-        reference: Some(PspReference::parse("pi_1").unwrap()),
+    let taken = |of| Outcome::Declined {
+        reference: Some(PspReference::parse(of).unwrap()),
         decline: Decline { code: decline::PARTLY_CAPTURED, decline_code: None, message: String::new() },
     };
     let operation = shop.claim_held("k", "o-1", 1000).await;
     for status in [OperationStatus::Unknown, OperationStatus::NeedsReview] {
-        let told = shop.record(recording(operation, By::Evidence, taken())).await;
+        let told = shop.record(recording(operation, By::Evidence, taken("pi_1"))).await;
         assert_eq!(told.effect, Effect::Now(status));
     }
     assert_eq!(shop.count("select count(*) from operation where psp_reference = 'pi_1'").await, 1);
@@ -133,9 +133,22 @@ async fn a_hold_of_which_others_took_a_part_frees_no_order_and_is_for_people_whe
     assert_eq!(say(review::Said::Failed).await, Err(review::Refused::PartlyCaptured));
     assert_eq!(say(review::Said::Succeeded).await, Ok(review::State::Closed));
     assert_eq!(shop.count("select count(*) from payment where status = 'authorized'").await, 1);
+
+    // found out of what people were asked about for another reason: told once
+    let other = shop.claim_held("k3", "o-3", 1000).await;
+    let lost = Outcome::Unknown { reference: None, why: Why::NoAnswer };
+    shop.record(recording(other, OWNER, lost)).await;
+    let finding = Finding::GiveUp { reason: "no_evidence".to_owned() };
+    shop.record(Recording { finding, ..recording(other, OWNER, taken("pi_3")) }).await;
+    for effect in [Effect::Now(OperationStatus::NeedsReview), Effect::Stale] {
+        assert_eq!(shop.record(recording(other, By::Evidence, taken("pi_3"))).await.effect, effect);
+    }
+    let told = "select count(*) from operation where reason = 'partly_captured' and psp_reference = 'pi_3'";
+    assert_eq!(shop.count(told).await, 1);
+
     let held = shop.claim_held("k2", "o-2", 1000).await;
     shop.record(recording(held, OWNER, self::held(1000, "pi_2"))).await;
-    let told = shop.record(recording(held, By::Evidence, taken())).await;
+    let told = shop.record(recording(held, By::Evidence, taken("pi_2"))).await;
     assert_eq!(told.effect, Effect::Stale);
-    assert_eq!(shop.count("select count(*) from payment where live").await, 2);
+    assert_eq!(shop.count("select count(*) from payment where live").await, 3);
 }

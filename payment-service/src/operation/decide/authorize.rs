@@ -4,7 +4,7 @@ use ::wallet::wallet;
 use ledger::account::Account;
 use ledger::posting::{Posting, PostingError};
 
-use super::{ACTION_POLL, Change, HOLD, Known, SplitSums, change, moved, next_look};
+use super::{ACTION_POLL, Change, Decision, HOLD, Known, SplitSums, change, moved, next_look};
 use crate::http::stored;
 use crate::operation::kind::OperationKind;
 use crate::operation::record::Finding;
@@ -145,4 +145,14 @@ pub(super) fn is_taken_by_others(known: &Known, finding: &Finding) -> bool {
     known.kind == OperationKind::Authorize
         && decline.code == decline::PARTLY_CAPTURED
         && known.payment.status != PaymentStatus::PartiallyCaptured
+}
+
+/// People have to know it before they close what needs review for another reason: told once.
+pub(super) fn tell_that_others_took(known: &Known, finding: &Finding) -> Decision {
+    let Finding::Answer(Outcome::Declined { reference, .. }) = finding else { return Decision::Stale };
+    if known.reason.as_deref() == Some(decline::PARTLY_CAPTURED) {
+        return Decision::Stale;
+    }
+    let reason = Some(decline::PARTLY_CAPTURED.to_owned());
+    Decision::Change(Box::new(Change { reason, psp_reference: reference.clone(), ..change(known.status) }))
 }

@@ -160,6 +160,9 @@ pub(crate) fn decide(known: &Known, by: By, finding: &Finding) -> Result<Decisio
     if is_of_what_follows(known, finding) {
         return Ok(Decision::Stale);
     }
+    if is_taken_by_others && known.status == OperationStatus::NeedsReview {
+        return Ok(authorize::tell_that_others_took(known, finding));
+    }
     let event = match void::has_nothing_to_end(known, finding) {
         true => OperationEvent::Declined,
         // its first sender may still be at work: in doubt first
@@ -293,11 +296,14 @@ pub(crate) fn event_of(
     }
 }
 
-/// Why an operation stays in doubt. That the PSP has seen its key with another request stays said: it is never sent again. So
-/// does that it is with the PSP, which decides, for as long as nothing else is heard.
+/// Why an operation stays in doubt. That others took a part of what it held stays said: its order is not free. So does that the
+/// PSP has seen its key with another request: it is never sent again. And that it is with the PSP, which decides, for as long as
+/// nothing else is heard.
 pub(crate) fn lasting<'a>(known: Option<&'a str>, reason: &'a str) -> &'a str {
     let is_heard = [Why::NotDone, Why::Absent, Why::StillOpen, Why::KeyConflict].map(|why| why.as_str());
     match known {
+        Some(decline::PARTLY_CAPTURED) => decline::PARTLY_CAPTURED,
+        _ if reason == decline::PARTLY_CAPTURED => reason,
         Some(known) if known == Why::KeyConflict.as_str() => known,
         Some(known) if known == Why::Processing.as_str() && !is_heard.contains(&reason) => known,
         _ => reason,
@@ -451,6 +457,8 @@ fn doubt(known: &Known, status: OperationStatus, reference: Option<PspReference>
 }
 
 fn give_up(known: &Known, status: OperationStatus, reason: &str) -> Change {
+    let others_took = known.reason.as_deref() == Some(decline::PARTLY_CAPTURED);
+    let reason = if others_took { decline::PARTLY_CAPTURED } else { reason };
     Change {
         reason: Some(reason.to_owned()),
         event: Some(outbox::changed(
@@ -479,6 +487,8 @@ mod tests {
             (Some("absent"), "key_conflict", "key_conflict"),
             (Some("key_conflict"), "absent", "key_conflict"),
             (Some("key_conflict"), "processing", "key_conflict"),
+            (Some("key_conflict"), "partly_captured", "partly_captured"),
+            (Some("partly_captured"), "no_answer", "partly_captured"),
         ] {
             assert_eq!(lasting(known, reason), stays, "{known:?} {reason}");
         }
