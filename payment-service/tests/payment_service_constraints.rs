@@ -87,6 +87,7 @@ fn violations() -> Vec<(&'static str, String)> {
         ("payment_live_follows_status", set("payment", "live = false")),
         ("payment_ordinal_positive", set("payment", "ordinal = 0")),
         ("payment_order_id_present", set("payment", "order_id = ''")),
+        ("payment_order_id_present", set("payment", "order_id = repeat('o', 256)")),
         (
             "payment_amount_positive",
             set("payment", "status = 'authorized', amount = 0, authorized_amount = 0, captured_amount = 0"),
@@ -99,6 +100,7 @@ fn violations() -> Vec<(&'static str, String)> {
         ("payment_captured_has_amount", set("payment", "captured_amount = 0")),
         ("payment_has_method", set("payment", "payment_method = null")),
         ("payment_return_url_short", set("payment", "return_url = ''")),
+        ("payment_return_url_short", set("payment", "return_url = repeat('u', 2049)")),
         ("payment_failed_says_why", set("payment", "status = 'failed', live = false")),
         (
             "payment_split_pkey",
@@ -138,6 +140,10 @@ fn violations() -> Vec<(&'static str, String)> {
         ("operation_success_has_reference", set("operation", "psp_reference = null")),
         ("operation_follows_has_target", set("operation", "psp_target = 'pi_1'")),
         ("operation_of_hold_knows_captured", set("operation", "captured_before = 0")),
+        (
+            "operation_of_hold_knows_captured",
+            format!("{}; update operation set captured_before = -1 where kind = 'void'", follows(OTHER, "void", "unknown", "now()")),
+        ),
         ("operation_capture_says_whether_last", set("operation", "last_capture = true")),
         (
             "operation_one_change_of_hold",
@@ -231,6 +237,7 @@ fn violations() -> Vec<(&'static str, String)> {
         ("attempt_append_only", "truncate attempt".to_owned()),
         ("idempotency_key_pkey", key("k-1")),
         ("idempotency_key_length", key("")),
+        ("idempotency_key_length", key(&"k".repeat(256))),
         ("idempotency_key_response_whole", set("idempotency_key", "response_status = 201")),
         ("payment_event_pkey", event(P, 1)),
         ("payment_event_payment_fkey", event(OTHER, 2)),

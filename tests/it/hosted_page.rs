@@ -420,10 +420,20 @@ async fn a_bank_that_refuses_what_people_look_at_already_ends_it() {
     Buyer::at(&payment).pays_with("pm_usBankAccount_success").await;
     becomes(&world, &payment, "processing").await;
     world.stage.control.webhooks_delivered().await.unwrap();
-    let given_up = "update operation set status = 'needs_review', reason = 'no_evidence', due_at = null";
+    let given_up =
+        "update operation set status = 'needs_review', reason = 'no_evidence', due_at = null, takeovers = 0";
     sqlx::query(given_up).execute(&mut world.database().await).await.unwrap();
+    // whoever looks because of the news hears nothing at first
+    for operation in ["payment_intents.retrieve", "checkout.sessions.retrieve"] {
+        let rule =
+            json!({"fault": {"kind": "unavailable"}, "match": {"operation": operation}, "times": 1_000_000});
+        world.stage.control.fault(&rule).await.unwrap();
+    }
     bank_says(&world, false).await;
-    world.heard().await;
+    let looked = "select count(*) from operation where status = 'needs_review' and takeovers > 0 and due_at > lease_until
+                  and lease_until <= now()";
+    world.eventually("it is looked at again", async || world.count(looked).await == 1).await;
+    world.stage.control.heal().await.unwrap();
     becomes(&world, &payment, "failed").await;
     let next = world.stage.client.pay("key-2", &order("order-1", 1200)).await.unwrap();
     assert_eq!(next.status, 201, "{}", next.body);

@@ -225,6 +225,13 @@ async fn above_the_limit_two_people_have_to_say_the_same() {
     assert_eq!(world.stage.client.payments_of("large").await.unwrap()[0].status, "captured");
 }
 
+/// Takes a part of what is held, and lets the rest go.
+async fn takes_a_part_at_the_dashboard(world: &World, intent: &str) {
+    let part = [("amount_to_capture", "300"), ("final_capture", "false")];
+    world.psp_post(&format!("payment_intents/{intent}/capture"), &part).await;
+    world.psp_post(&format!("payment_intents/{intent}/cancel"), &[]).await;
+}
+
 /// A person at the PSP's dashboard takes a part of a hold whose answer was lost, and lets the rest go.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hold_of_which_somebody_took_a_part_at_the_dashboard_is_closed_by_people_and_captured_as_it_was() {
@@ -235,9 +242,7 @@ async fn a_hold_of_which_somebody_took_a_part_at_the_dashboard_is_closed_by_peop
     assert_eq!(told.status, 202, "{}", told.body);
     let payment = told.json()["payment_id"].as_str().unwrap().to_owned();
     let intent = world.intents().await.pop().unwrap();
-    let part = [("amount_to_capture", "300"), ("final_capture", "false")];
-    world.psp_post(&format!("payment_intents/{intent}/capture"), &part).await;
-    world.psp_post(&format!("payment_intents/{intent}/cancel"), &[]).await;
+    takes_a_part_at_the_dashboard(&world, &intent).await;
     world.stage.control.heal().await.unwrap();
 
     let pending = pending(&world, 1).await;
@@ -264,4 +269,59 @@ async fn a_hold_of_which_somebody_took_a_part_at_the_dashboard_is_closed_by_peop
     assert_eq!((&kept["status"], &kept["captured_amount"]), (&json!("captured"), &json!(300)), "{kept}");
     world.settle().await;
     world.assert_books_are_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_of_which_somebody_took_a_part_is_not_let_go_whoever_says_so() {
+    let world = World::with_idempotency("lookup", &HASTY[..3]);
+    let client = &world.stage.client;
+    let told = client.pay("k-1", &order_to_capture("order-1", 1000)).await.unwrap();
+    assert_eq!(told.status, 201, "{}", told.body);
+    let payment = told.json()["payment_id"].as_str().unwrap().to_owned();
+    takes_a_part_at_the_dashboard(&world, &world.intents().await.pop().unwrap()).await;
+
+    let told = client.follow(&payment, "void", "void", &json!({})).await.unwrap();
+    assert_eq!(told.status, 202, "{}", told.body);
+    let pending = pending(&world, 1).await;
+    assert_eq!((&pending[0]["because"], &pending[0]["type"]), (&json!("partly_captured"), &json!("void")));
+    let operation = id_of(&pending, "order-1");
+    let word = json!({"outcome": "succeeded", "reason": "canceled in the dashboard"});
+    let told = close(client, "close-1", &operation, &word).await;
+    assert_eq!((told.status, &told.json()["errors"][0]["field"]), (422, &json!("outcome")), "{}", told.body);
+    let told = client.pay("k-2", &order_to_capture("order-1", 1000)).await.unwrap();
+    assert_eq!(
+        (told.status, told.problem().as_deref()),
+        (409, Some("order_has_live_payment")),
+        "{}",
+        told.body
+    );
+    let word = json!({"outcome": "failed", "reason": "a part of it was taken"});
+    assert_closed(&close(client, "close-2", &operation, &word).await, "failed");
+    let told = client.follow(&payment, "capture", "capture", &json!({"amount": 300})).await.unwrap();
+    assert_eq!((told.status, &told.json()["status"]), (201, &json!("succeeded")), "{}", told.body);
+    world.settle().await;
+    world.assert_books_are_right().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_cannot_ask_for_want_of_the_account_keeps_nobody_else_from_asking() {
+    let world = World::new(&HASTY);
+    silence(&world).await;
+    world.stage.client.pay("k-1", &order("order-1", 1000)).await.unwrap();
+    let operation = id_of(&pending(&world, 1).await, "order-1");
+    let ask = || {
+        let merchant = world.stage.shop.merchant_id.as_str();
+        let arguments =
+            ["review", "ask", "--operation", operation.as_str(), "--as", "alice", "--merchant", merchant];
+        block_in_place(|| world.stage.installation.command(arguments).run())
+    };
+    let spoil_or_mend =
+        "update psp_account set api_secret = set_byte(api_secret, 20, get_byte(api_secret, 20) # 1)";
+    sqlx::query(spoil_or_mend).execute(&mut world.database().await).await.unwrap();
+    ask().unwrap_err();
+    assert_eq!(world.count("select count(*) from operation where lease_until > now()").await, 0);
+    sqlx::query(spoil_or_mend).execute(&mut world.database().await).await.unwrap();
+    world.stage.control.heal().await.unwrap();
+    ask().unwrap();
+    assert_eq!(status_of(&world, "order-1").await, "captured");
 }

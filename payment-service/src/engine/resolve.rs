@@ -131,7 +131,7 @@ impl Engine {
                 Err(error) => {
                     let operation_id = taken.errand.expected.operation_id;
                     tracing::error!(%operation_id, error = &error as &dyn std::error::Error, "its PSP account cannot be used");
-                    self.give_back(merchant, &taken, None).await;
+                    self.give_back(merchant, &taken, None, false).await;
                     continue;
                 }
             };
@@ -161,10 +161,17 @@ impl Engine {
         let Some(taken) = operation::take_for_review(&self.0.pool, merchant, operation, lease).await? else {
             return Ok(false);
         };
-        let account = directory.any_psp_account(merchant, taken.psp_account_id).await?;
+        let account = match directory.any_psp_account(merchant, taken.psp_account_id).await {
+            Ok(account) => account,
+            Err(error) => {
+                self.look_again(merchant, &taken, None).await;
+                return Err(error.into());
+            }
+        };
         let engine = self.clone();
         let look = async move {
             let exchange = engine.ask(&account.account, &taken, Step::Inquire, until).await;
+            let is_heard = is_heard(&exchange.outcome);
             let recording = Recording {
                 operation_id: operation,
                 by: By::Owner { fence: taken.fence },
@@ -173,7 +180,8 @@ impl Engine {
                 attempt_fence: taken.fence,
             };
             let recorded = engine.record_surely(merchant, recording, until, Finding::Answer).await;
-            engine.give_back(merchant, &taken, recorded.as_ref().map(|recorded| recorded.effect)).await;
+            let effect = recorded.as_ref().map(|recorded| recorded.effect);
+            engine.give_back(merchant, &taken, effect, is_heard).await;
             recorded.is_some()
         };
         // a client that hangs up changes nothing
@@ -209,6 +217,7 @@ impl Engine {
         if Failpoint::Asked.pass_for(kind).await.is_err() {
             return false;
         }
+        let is_heard = is_heard(&outcome);
         let finding = |outcome| finding_of(outcome, taken, &self.0.settings);
         let recording = Recording {
             operation_id,
@@ -219,7 +228,7 @@ impl Engine {
         };
         let recorded = self.record_surely(merchant, recording, until, finding).await;
         let effect = recorded.map(|recorded| recorded.effect);
-        self.give_back(merchant, taken, effect).await;
+        self.give_back(merchant, taken, effect, is_heard).await;
         if effect == Some(Effect::Now(OperationStatus::NeedsReview)) {
             let subject_id = taken.subject.as_uuid();
             tracing::error!(%operation_id, %subject_id, "needs a person: nobody can tell what became of it");
@@ -230,12 +239,12 @@ impl Engine {
     }
 
     /// When it is looked at next that a look has left as it was.
-    async fn give_back(&self, merchant: MerchantId, taken: &Taken, effect: Option<Effect>) {
+    async fn give_back(&self, merchant: MerchantId, taken: &Taken, effect: Option<Effect>, is_heard: bool) {
         let after = match (taken.status, effect) {
             // due as was written with it
             (_, Some(Effect::Now(_) | Effect::Arrived)) => return,
-            // people's
-            (OperationStatus::NeedsReview, _) => None,
+            // people's, but for news of it that nobody has looked at yet
+            (OperationStatus::NeedsReview, Some(_)) if is_heard => None,
             (OperationStatus::Succeeded, _) => Some(pending_poll(taken)),
             (_, Some(Effect::Stale)) => Some(operation::next_look(taken.takeovers)),
             // taken over again once its lease has ended
@@ -264,6 +273,16 @@ impl Engine {
     }
 }
 
+/// Whether the PSP said anything about it.
+fn is_heard(outcome: &PspOutcome) -> bool {
+    let is_silence = |why: &Why| matches!(why, Why::NoAnswer | Why::ServerError | Why::InFlight | Why::Busy);
+    match outcome {
+        PspOutcome::NotSent { .. } => false,
+        PspOutcome::Unknown { why, .. } => !is_silence(why),
+        PspOutcome::Succeeded(_) | PspOutcome::Declined { .. } | PspOutcome::RequiresAction { .. } => true,
+    }
+}
+
 /// What is still unknown after it was asked for once more is for a person when it has been so for too long, or when the
 /// PSP's object keeps contradicting its operation.
 pub(super) fn finding_of(outcome: PspOutcome, taken: &Taken, settings: &Settings) -> Finding {
@@ -277,6 +296,10 @@ pub(super) fn finding_of(outcome: PspOutcome, taken: &Taken, settings: &Settings
             if was_unknown && (is_old || taken.takeovers >= MISMATCH_LOOKS) =>
         {
             Finding::GiveUp { reason: format!("mismatch: {what}") }
+        }
+        // it is closed, and will not change
+        PspOutcome::Unknown { why: why @ Why::PartlyCaptured(_), .. } if was_unknown => {
+            Finding::GiveUp { reason: why.as_str().to_owned() }
         }
         // it is known to be with the PSP, which will decide
         PspOutcome::Unknown { why: Why::Processing, .. } => Finding::Answer(outcome),

@@ -191,7 +191,7 @@ impl From<Refused> for Problem {
             Refused::NotFound => Self::new(Code::NotFound).detail(words),
             Refused::NotInReview(_) => Self::new(Code::NotInReview).detail(words),
             Refused::UnderWay(..) => Self::new(Code::OperationUnderWay).detail(words),
-            Refused::PartlyCaptured => Self::invalid("outcome", words),
+            Refused::PartlyCaptured | Refused::NotLetGo => Self::invalid("outcome", words),
             Refused::ReferenceNeeded | Refused::OtherReference(_) | Refused::ForeignReference => {
                 Self::invalid("psp_reference", words)
             }

@@ -226,8 +226,9 @@ pub(super) async fn write(
                  failure_message = n.message,
                  psp_reference = coalesce(n.psp_reference, o.psp_reference),
                  psp_movement = coalesce(n.psp_movement, o.psp_movement),
-                 -- given up without regard to news that came meanwhile: one more look
-                 due_at = case when n.status = 'needs_review' and o.due_at < o.lease_until then now()
+                 -- left open without regard to news that came meanwhile: one more look
+                 due_at = case when n.status in ('unknown', 'requires_action', 'needs_review')
+                                    and o.due_at < o.lease_until then now()
                                else now() + n.due_in_ms * interval '1 millisecond' end, lease_until = now(), updated_at = now()
              from unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
                          $9::text[], $10::text[], $11::text[], $12::bigint[])

@@ -252,9 +252,7 @@ impl Evidence {
         match &self.state {
             // as it was before what was captured first
             _ if taken < 0 => self.unknown(Why::NotDone),
-            State::Canceled(_) if taken > 0 => {
-                self.unknown(Why::Mismatch(format!("captured {taken} that we do not know of")))
-            }
+            State::Canceled(_) if taken > 0 => self.unknown(Why::PartlyCaptured(taken)),
             State::Canceled(_) => self.done(expected, false),
             State::Succeeded if taken == 0 && before > 0 => self.done(expected, false),
             State::Succeeded => self.declined(decline::ALREADY_CAPTURED),

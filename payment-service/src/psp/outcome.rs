@@ -136,6 +136,8 @@ pub enum Why {
     Unreadable,
     /// The answer speaks of another amount, currency, reference or state than can be; says which.
     Mismatch(String),
+    /// It is closed, and so many minor units of it had been captured that nobody here asked for.
+    PartlyCaptured(i64),
     /// Our key was used with other parameters before.
     KeyConflict,
     /// Another request with our key was executing until the deadline.
@@ -164,6 +166,7 @@ impl Why {
             Self::ServerError => "server_error",
             Self::Unreadable => "unreadable",
             Self::Mismatch(_) => "mismatch",
+            Self::PartlyCaptured(_) => decline::PARTLY_CAPTURED,
             Self::KeyConflict => "key_conflict",
             Self::InFlight => "in_flight",
             Self::Busy => "psp_busy",
@@ -181,6 +184,7 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Mismatch(what) => write!(f, "mismatch: {what}"),
+            Self::PartlyCaptured(taken) => write!(f, "partly_captured: {taken} that we do not know of"),
             _ => f.write_str(self.as_str()),
         }
     }

@@ -40,6 +40,11 @@ pub enum Refused {
     /// The PSP has taken a part of what it held: the order is not free.
     #[error("the PSP has captured a part of it: say that it succeeded, then capture exactly that part")]
     PartlyCaptured,
+    /// The PSP has taken a part of what was to be let go: the order is not free.
+    #[error(
+        "the PSP has captured a part of what was held: say that it failed, then capture exactly that part"
+    )]
+    NotLetGo,
     /// A capture or void of its payment is under way, and says what became of both.
     #[error("the payment's {1} {0} is under way: it has to end first")]
     UnderWay(OperationId, &'static str),
@@ -299,8 +304,12 @@ pub async fn say_in_tx(
     if let Some((open, kind)) = &subject.open_change {
         return Ok(Err(Refused::UnderWay(*open, kind.as_str())));
     }
-    if word.said == Said::Failed && subject.reason.as_deref() == Some(decline::PARTLY_CAPTURED) {
-        return Ok(Err(Refused::PartlyCaptured));
+    if subject.reason.as_deref() == Some(decline::PARTLY_CAPTURED) {
+        match (subject.kind, word.said) {
+            (OperationKind::Authorize, Said::Failed) => return Ok(Err(Refused::PartlyCaptured)),
+            (OperationKind::Void, Said::Succeeded) => return Ok(Err(Refused::NotLetGo)),
+            _ => {}
+        }
     }
     let reference = match reference(&subject, word) {
         Ok(reference) => reference,

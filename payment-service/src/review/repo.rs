@@ -278,7 +278,7 @@ pub(super) async fn insert_asked(
     Ok(())
 }
 
-/// The most pieces of evidence that are shown: the first, which was the sending, and the newest.
+/// The most pieces of evidence that are shown: the first attempt, which was the sending, and the newest.
 const LONGEST: i64 = 1000;
 
 pub(super) async fn evidence(
@@ -319,7 +319,7 @@ pub(super) async fn evidence(
              select b.opened_at, 'break', b.kind, b.operation_id, b.state, b.detail
              from recon_break b where b.merchant_id = $1 and b.operation_id = $2
          ) evidence
-         order by at = min(at) over () desc, at desc, source, kind limit $3) kept order by "at!", "source!", "kind!""#,
+         order by coalesce(source = 'attempt' and at = min(at) filter (where source = 'attempt') over (), false) desc, at desc, source, kind limit $3) kept order by "at!", "source!", "kind!""#,
         merchant.as_uuid(),
         operation.as_uuid(),
         LONGEST,

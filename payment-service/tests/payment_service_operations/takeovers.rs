@@ -176,6 +176,40 @@ async fn what_is_given_up_is_looked_at_once_more_where_there_was_news_meanwhile(
 }
 
 #[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn what_stays_open_is_looked_at_once_more_where_there_was_news_meanwhile(pool: PgPool) {
+    let shop = Shop::open(pool).await;
+    let waits = |reference| Outcome::RequiresAction {
+        reference: PspReference::parse(reference).unwrap(),
+        redirect_url: Some("https://psp.test/3ds".to_owned()),
+    };
+    for (order, is_news, found) in [
+        ("o-1", false, unknown()),
+        ("o-2", true, unknown()),
+        ("o-3", false, waits("pi_3")),
+        ("o-4", true, waits("pi_4")),
+    ] {
+        let operation = shop.claim_fresh(order, order, 1000).await;
+        shop.record(recording(operation, OWNER, unknown())).await;
+        sqlx::query("update operation set due_at = lease_until where operation_id = $1")
+            .bind(operation)
+            .execute(&shop.pool)
+            .await
+            .unwrap();
+        let take = async || operation::take_due(&shop.pool, shop.merchant, LEASE, 10).await.unwrap();
+        let taken = take().await.remove(0);
+        if is_news {
+            operation::nudge(&shop.pool, shop.merchant, operation).await.unwrap();
+        }
+        shop.record(recording(operation, By::Owner { fence: taken.fence }, found)).await;
+        assert_eq!(take().await.len(), usize::from(is_news), "{order}");
+        sqlx::query("update operation set due_at = now() + interval '1 day'")
+            .execute(&shop.pool)
+            .await
+            .unwrap();
+    }
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
 async fn one_row_that_cannot_be_read_takes_nothing_from_the_others(pool: PgPool) {
     let shop = Shop::open(pool).await;
     for order in ["o-1", "o-2"] {
@@ -186,4 +220,29 @@ async fn one_row_that_cannot_be_read_takes_nothing_from_the_others(pool: PgPool)
     sqlx::query(spoilt).execute(&shop.pool).await.unwrap();
     let taken = async || operation::take_due(&shop.pool, shop.merchant, LEASE, 10).await.unwrap().len();
     assert_eq!((taken().await, taken().await), (1, 0), "it waits for the end of its lease");
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn of_much_evidence_the_sending_is_shown_and_the_newest(pool: PgPool) {
+    let shop = Shop::open(pool).await;
+    let operation = shop.claim_held("k", "o-1", 1000).await;
+    let payment =
+        shop.record(recording(operation, OWNER, held(1000, "pi_1"))).await.subject.payment().unwrap();
+    let void = shop.void("void", payment).await;
+    // of the authorisation there was a webhook before the void was sent
+    let much = "with much as (
+             insert into attempt (merchant_id, operation_id, attempt_id, fence, action, sent_at, answered_at, outcome)
+             select merchant_id, operation_id, gen_random_uuid(), 1, case n when 1 then 'cancel' else 'retrieve' end,
+                    now() + n * interval '1 second', now() + n * interval '1 second', 'unknown'
+             from operation cross join generate_series(1, 1100) n where kind = 'void'
+         )
+         insert into webhook_event (merchant_id, psp_account_id, event_id, type, operation_id, psp_created_at, received_at,
+                                    payload, status)
+         select merchant_id, psp_account_id, 'evt_1', 'of the hold', operation_id, now(), now(), '{}', 'applied'
+         from operation where kind = 'authorize'";
+    sqlx::query(much).execute(&shop.pool).await.unwrap();
+    let review = review::get(&shop.pool, shop.merchant, void).await.unwrap().unwrap();
+    let kinds: Vec<&str> = review.evidence.iter().map(|entry| entry.kind.as_str()).collect();
+    assert_eq!((kinds.len(), kinds[0], kinds[1]), (1000, "cancel", "retrieve"));
+    assert!(review.evidence.is_sorted_by_key(|entry| entry.at));
 }
