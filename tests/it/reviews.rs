@@ -318,8 +318,22 @@ async fn who_cannot_ask_for_want_of_the_account_keeps_nobody_else_from_asking() 
     let spoil_or_mend =
         "update psp_account set api_secret = set_byte(api_secret, 20, get_byte(api_secret, 20) # 1)";
     sqlx::query(spoil_or_mend).execute(&mut world.database().await).await.unwrap();
+    // there was news, which nobody could look at
+    let due = "update operation set due_at = now() + interval '20 minutes'";
+    sqlx::query(due).execute(&mut world.database().await).await.unwrap();
     ask().unwrap_err();
     assert_eq!(world.count("select count(*) from operation where lease_until > now()").await, 0);
+    assert_eq!(world.count("select count(*) from operation where due_at > now()").await, 1);
+    // nor can the service, which leaves others the time between its looks
+    let news = "update operation set due_at = now() where due_at > now() + interval '10 minutes' or lease_until <= now()";
+    world
+        .eventually("the service finds it unusable too", async || {
+            sqlx::query(news).execute(&mut world.database().await).await.unwrap();
+            world.log().contains("its PSP account cannot be used")
+        })
+        .await;
+    let left = "select count(*) from operation where lease_until <= now() and due_at > now()";
+    world.eventually("it is left in between", async || world.count(left).await == 1).await;
     sqlx::query(spoil_or_mend).execute(&mut world.database().await).await.unwrap();
     world.stage.control.heal().await.unwrap();
     ask().unwrap();

@@ -6,7 +6,7 @@ use tests::shop::Balance;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use crate::world::{World, charge_fault, order};
+use crate::world::{World, charge_fault, order, order_to_capture};
 
 /// Long, so that a step that takes a slow machine long is not taken for the end of somebody's patience. The PSP hangs
 /// more than once, because a call that got no answer is made again after a while.
@@ -188,4 +188,32 @@ async fn what_is_of_the_other_mode_or_contradicts_its_operation_is_for_a_person_
         "a second charge is never dropped"
     );
     assert_eq!(world.count("select count(*) from ledger_transaction").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_that_tells_of_a_hold_taken_in_part_by_others_asks_people() {
+    let world =
+        World::with_idempotency("lookup", &["--patience=300ms", "--psp-deadline=500ms", "--lease=600ms"]);
+    for (operation, kind) in
+        [("payment_intents.create", "drop_reply"), ("payment_intents.search", "unavailable")]
+    {
+        let rule = json!({"fault": {"kind": kind}, "match": {"operation": operation}, "times": 1_000_000});
+        world.stage.control.fault(&rule).await.unwrap();
+    }
+    let told = world.stage.client.pay("k", &order_to_capture("order-1", 1000)).await.unwrap();
+    assert_eq!(told.status, 202, "{}", told.body);
+    let operation: String = sqlx::query_scalar("select operation_id::text from operation")
+        .fetch_one(&mut world.database().await)
+        .await
+        .unwrap();
+    let intent = world.intents().await.pop().unwrap();
+    let event = json!({"id": "evt_1", "object": "event", "type": "payment_intent.canceled", "created": 1, "livemode": false,
+                       "data": {"object": {"id": intent, "object": "payment_intent", "status": "canceled", "amount": 1000,
+                                           "amount_received": 300, "currency": "eur",
+                                           "metadata": {"payonce_operation": operation}}}});
+    assert_eq!(deliver(&world, event.to_string().as_bytes()).await, 200);
+    let asked = "select count(*) from operation where status = 'needs_review' and reason = 'partly_captured'";
+    world.eventually("people are asked", async || world.count(asked).await == 1).await;
+    let kept = "select count(*) from webhook_event where status = 'applied' and applied_as = 'needs_review' and tries <= 1";
+    world.eventually("the webhook says what it did", async || world.count(kept).await == 1).await;
 }

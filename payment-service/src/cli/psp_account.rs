@@ -222,7 +222,9 @@ impl Account {
             Outcome::Succeeded(_)
             | Outcome::Declined { .. }
             | Outcome::RequiresAction { .. }
-            | Outcome::Unknown { why: Why::Mismatch(_) | Why::Processing, .. } => Ok(()),
+            | Outcome::Unknown { why: Why::Mismatch(_) | Why::PartlyCaptured(_) | Why::Processing, .. } => {
+                Ok(())
+            }
             Outcome::Unknown { why, .. } => Err(CliError::SecretUnchecked(why)),
             Outcome::NotSent { .. } => Err(CliError::SecretUnchecked(Why::NoAnswer)),
         }

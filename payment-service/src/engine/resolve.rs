@@ -131,7 +131,7 @@ impl Engine {
                 Err(error) => {
                     let operation_id = taken.errand.expected.operation_id;
                     tracing::error!(%operation_id, error = &error as &dyn std::error::Error, "its PSP account cannot be used");
-                    self.give_back(merchant, &taken, None, false).await;
+                    self.look_again(merchant, &taken, Some(operation::next_look(taken.takeovers))).await;
                     continue;
                 }
             };
@@ -164,7 +164,7 @@ impl Engine {
         let account = match directory.any_psp_account(merchant, taken.psp_account_id).await {
             Ok(account) => account,
             Err(error) => {
-                self.look_again(merchant, &taken, None).await;
+                self.leave(merchant, &taken).await;
                 return Err(error.into());
             }
         };
@@ -261,6 +261,14 @@ impl Engine {
         }
     }
 
+    /// Gives back what was taken over and not looked into.
+    async fn leave(&self, merchant: MerchantId, taken: &Taken) {
+        let operation_id = taken.errand.expected.operation_id;
+        if let Err(error) = operation::leave(&self.0.pool, merchant, taken).await {
+            tracing::warn!(%operation_id, error = &error as &dyn std::error::Error, "nobody else can ask before its lease ends");
+        }
+    }
+
     async fn ask(&self, account: &Account, taken: &Taken, step: Step, until: Instant) -> Exchange {
         if step == Step::Resend {
             return self.0.connectors.send(account, &taken.errand, true, until).await;
@@ -273,12 +281,14 @@ impl Engine {
     }
 }
 
-/// Whether the PSP said anything about it.
+/// Whether the PSP said how it is. What it did not show, or did not close, it may later.
 fn is_heard(outcome: &PspOutcome) -> bool {
-    let is_silence = |why: &Why| matches!(why, Why::NoAnswer | Why::ServerError | Why::InFlight | Why::Busy);
     match outcome {
         PspOutcome::NotSent { .. } => false,
-        PspOutcome::Unknown { why, .. } => !is_silence(why),
+        PspOutcome::Unknown { why, .. } => matches!(
+            why,
+            Why::Mismatch(_) | Why::PartlyCaptured(_) | Why::Processing | Why::NotDone | Why::Elsewhere
+        ),
         PspOutcome::Succeeded(_) | PspOutcome::Declined { .. } | PspOutcome::RequiresAction { .. } => true,
     }
 }
@@ -297,12 +307,8 @@ pub(super) fn finding_of(outcome: PspOutcome, taken: &Taken, settings: &Settings
         {
             Finding::GiveUp { reason: format!("mismatch: {what}") }
         }
-        // it is closed, and will not change
-        PspOutcome::Unknown { why: why @ Why::PartlyCaptured(_), .. } if was_unknown => {
-            Finding::GiveUp { reason: why.as_str().to_owned() }
-        }
-        // it is known to be with the PSP, which will decide
-        PspOutcome::Unknown { why: Why::Processing, .. } => Finding::Answer(outcome),
+        // it is known to be with the PSP, which will decide, or to be for people
+        PspOutcome::Unknown { why: Why::Processing | Why::PartlyCaptured(_), .. } => Finding::Answer(outcome),
         PspOutcome::Unknown { .. } | PspOutcome::NotSent { .. } if was_unknown && is_old => {
             Finding::GiveUp { reason: "no_evidence".to_owned() }
         }
@@ -424,6 +430,32 @@ mod tests {
         let ended = PspOutcome::Declined { reference: None, decline };
         assert!(matches!(finding_of(ended, &taken(Unknown, hours(99), None), &settings), Finding::Answer(_)));
         assert!(gives_up(Why::StillOpen, RequiresAction, hours(24 + 73)), "it cannot be cancelled");
+    }
+
+    #[test]
+    fn what_the_psp_did_not_show_or_close_is_not_heard() {
+        let unknown = |why| PspOutcome::Unknown { reference: None, why };
+        for why in [
+            Why::NoAnswer,
+            Why::ServerError,
+            Why::Unreadable,
+            Why::InFlight,
+            Why::Busy,
+            Why::Refused,
+            Why::Absent,
+            Why::StillOpen,
+        ] {
+            assert!(!is_heard(&unknown(why.clone())), "{why}");
+        }
+        for why in [
+            Why::Mismatch(String::new()),
+            Why::PartlyCaptured(1),
+            Why::Processing,
+            Why::NotDone,
+            Why::Elsewhere,
+        ] {
+            assert!(is_heard(&unknown(why.clone())), "{why}");
+        }
     }
 
     #[test]

@@ -246,6 +246,14 @@ pub async fn look_again(
     takeover_repo::look_again(pool, merchant, taken, after).await
 }
 
+/// Gives back what was taken over and not looked into, as it was: due when it was due.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn leave(pool: &PgPool, merchant: MerchantId, taken: &Taken) -> Result<(), sqlx::Error> {
+    takeover_repo::leave(pool, merchant, taken).await
+}
+
 /// A PSP's object, by what it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {

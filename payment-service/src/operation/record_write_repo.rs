@@ -229,7 +229,9 @@ pub(super) async fn write(
                  -- left open without regard to news that came meanwhile: one more look
                  due_at = case when n.status in ('unknown', 'requires_action', 'needs_review')
                                     and o.due_at < o.lease_until then now()
-                               else now() + n.due_in_ms * interval '1 millisecond' end, lease_until = now(), updated_at = now()
+                               else now() + n.due_in_ms * interval '1 millisecond' end, lease_until = now(),
+                 -- what needs review keeps the moment since when
+                 updated_at = case when o.status = 'needs_review' and n.status = 'needs_review' then o.updated_at else now() end
              from unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
                          $9::text[], $10::text[], $11::text[], $12::bigint[])
                  as n (operation_id, fence_before, fence, status_before, status, reason, decline_code, message,

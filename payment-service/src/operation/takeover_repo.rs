@@ -262,6 +262,20 @@ pub(super) async fn look_again(
     Ok(())
 }
 
+pub(super) async fn leave(pool: &PgPool, merchant: MerchantId, taken: &Taken) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update operation set lease_until = now()
+         where merchant_id = $1 and operation_id = $2 and fence = $3 and status = $4",
+        merchant.as_uuid(),
+        taken.errand.expected.operation_id.as_uuid(),
+        taken.fence,
+        taken.status.as_str(),
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
 pub(super) async fn nudge(
     pool: &PgPool,
     merchant: MerchantId,

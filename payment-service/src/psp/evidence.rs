@@ -202,7 +202,7 @@ impl Evidence {
             State::Processing => self.unknown(Why::Processing),
             State::Failed(decline) => self.open(decline.clone()),
             State::Open => self.open(never_tried()),
-            State::Canceled(_) if self.has_taken() => self.declined(decline::PARTLY_CAPTURED),
+            State::Canceled(_) if self.has_taken() > 0 => self.unknown(Why::PartlyCaptured(self.has_taken())),
             State::Canceled(reason) => Judgement::Said(Outcome::Declined {
                 reference: Some(self.reference.clone()),
                 decline: reason.clone().unwrap_or_else(canceled),
@@ -210,12 +210,12 @@ impl Evidence {
         }
     }
 
-    /// Whether it says that it has taken money, or says it in a way that is not understood.
-    fn has_taken(&self) -> bool {
+    /// What it says that it has taken, in minor units: more than anything where that is not understood.
+    fn has_taken(&self) -> i64 {
         match &self.received {
-            None => false,
-            Some(Ok(received)) => received.minor != 0,
-            Some(Err(_)) => true,
+            None => 0,
+            Some(Ok(received)) => received.minor,
+            Some(Err(_)) => i64::MAX,
         }
     }
 
@@ -298,7 +298,6 @@ impl Evidence {
     fn declined(&self, code: &'static str) -> Judgement {
         let message = match code {
             decline::ALREADY_CAPTURED => "the payment was captured",
-            decline::PARTLY_CAPTURED => "what was not captured was let go",
             _ => "what was held is no longer held",
         };
         Judgement::Said(Outcome::Declined {

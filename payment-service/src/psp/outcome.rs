@@ -78,8 +78,6 @@ pub mod decline {
     pub const ALREADY_CAPTURED: &str = "already_captured";
     /// What was to be captured has been let go, by us or because its time was over.
     pub const RELEASED: &str = "released";
-    /// What was held and not captured has been let go, after a part of it was captured.
-    pub const PARTLY_CAPTURED: &str = "partly_captured";
     /// A person found that it was not done.
     pub const BY_REVIEW: &str = "closed_by_review";
     /// The refund did not reach the buyer.
@@ -136,7 +134,8 @@ pub enum Why {
     Unreadable,
     /// The answer speaks of another amount, currency, reference or state than can be; says which.
     Mismatch(String),
-    /// It is closed, and so many minor units of it had been captured that nobody here asked for.
+    /// What was held is let go, after so many minor units of it were captured: of an authorisation all that ever were, of a
+    /// void those that nobody here asked for.
     PartlyCaptured(i64),
     /// Our key was used with other parameters before.
     KeyConflict,
@@ -159,6 +158,9 @@ pub enum Why {
 }
 
 impl Why {
+    /// The code of [`Why::PartlyCaptured`].
+    pub const PARTLY_CAPTURED: &str = "partly_captured";
+
     /// The code in the database.
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -166,7 +168,7 @@ impl Why {
             Self::ServerError => "server_error",
             Self::Unreadable => "unreadable",
             Self::Mismatch(_) => "mismatch",
-            Self::PartlyCaptured(_) => decline::PARTLY_CAPTURED,
+            Self::PartlyCaptured(_) => Self::PARTLY_CAPTURED,
             Self::KeyConflict => "key_conflict",
             Self::InFlight => "in_flight",
             Self::Busy => "psp_busy",
@@ -184,7 +186,6 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Mismatch(what) => write!(f, "mismatch: {what}"),
-            Self::PartlyCaptured(taken) => write!(f, "partly_captured: {taken} that we do not know of"),
             _ => f.write_str(self.as_str()),
         }
     }

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use crate::idempotency::{self, Begun, Fingerprint, IdempotencyKey};
 use crate::operation::{self, By, Effect, Finding, OperationKind, OperationStatus, OperationView, Recording};
 use crate::payment::TimelineEntry;
-use crate::psp::{Decline, Outcome, PspReference, Success, decline};
+use crate::psp::{Decline, Outcome, PspReference, Success, Why, decline};
 
 /// Why a review could not be read or written. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -304,7 +304,7 @@ pub async fn say_in_tx(
     if let Some((open, kind)) = &subject.open_change {
         return Ok(Err(Refused::UnderWay(*open, kind.as_str())));
     }
-    if subject.reason.as_deref() == Some(decline::PARTLY_CAPTURED) {
+    if subject.reason.as_deref() == Some(Why::PARTLY_CAPTURED) {
         match (subject.kind, word.said) {
             (OperationKind::Authorize, Said::Failed) => return Ok(Err(Refused::PartlyCaptured)),
             (OperationKind::Void, Said::Succeeded) => return Ok(Err(Refused::NotLetGo)),

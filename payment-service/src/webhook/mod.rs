@@ -296,11 +296,12 @@ async fn disputed(
 
 pub(crate) fn word_of(judgement: Judgement) -> Word {
     match judgement {
-        Judgement::Said(outcome @ (Outcome::Succeeded(_) | Outcome::Declined { .. })) => Word::Ends(outcome),
+        Judgement::Said(
+            outcome @ (Outcome::Succeeded(_)
+            | Outcome::Declined { .. }
+            | Outcome::Unknown { why: Why::PartlyCaptured(_), .. }),
+        ) => Word::Ends(outcome),
         Judgement::Said(Outcome::Unknown { why: Why::Mismatch(what), .. }) => Word::Contradicts(what),
-        Judgement::Said(Outcome::Unknown { why: why @ Why::PartlyCaptured(_), .. }) => {
-            Word::Contradicts(why.to_string())
-        }
         Judgement::Open { .. } | Judgement::Said(_) => Word::DecidesNothing,
     }
 }

@@ -19,6 +19,12 @@ async fn a_trigger_that_is_gone_off_or_changed_is_missed(pool: PgPool) {
         ("drop trigger attempt_append_only on attempt", "attempt_append_only on attempt"),
         ("alter table payment disable trigger payment_rules", "payment_rules on payment"),
         ("alter table operation disable trigger operation_rules", "operation_rules on operation"),
+        (
+            "create or replace trigger operation_rules before insert or update of status on operation
+                 for each row execute function operation_rules();
+             alter table operation enable trigger operation_rules",
+            "operation_rules on operation",
+        ),
         ("alter table attempt disable trigger attempt_rules", "attempt_rules on attempt"),
         (
             "alter table idempotency_key disable trigger idempotency_key_rules",

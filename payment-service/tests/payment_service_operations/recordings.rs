@@ -1,9 +1,9 @@
 //! What a finding does.
 
 use ledger::account::Account;
-use payment_service::operation::{By, Effect, Finding, OperationStatus, Recording};
+use payment_service::operation::{By, Effect, Finding, OperationStatus, Recording, Want};
 use payment_service::payment::{self};
-use payment_service::psp::{Decline, Outcome, PspReference, Why, decline};
+use payment_service::psp::{Outcome, PspReference, Why};
 use payment_service::review;
 use sqlx::PgPool;
 
@@ -107,9 +107,9 @@ async fn a_hold_of_which_others_took_a_part_frees_no_order_and_is_for_people_whe
     pool: PgPool,
 ) {
     let shop = Shop::open(pool).await;
-    let taken = |of| Outcome::Declined {
+    let taken = |of| Outcome::Unknown {
         reference: Some(PspReference::parse(of).unwrap()),
-        decline: Decline { code: decline::PARTLY_CAPTURED, decline_code: None, message: String::new() },
+        why: Why::PartlyCaptured(300),
     };
     let operation = shop.claim_held("k", "o-1", 1000).await;
     for status in [OperationStatus::Unknown, OperationStatus::NeedsReview] {
@@ -151,4 +151,67 @@ async fn a_hold_of_which_others_took_a_part_frees_no_order_and_is_for_people_whe
     let told = shop.record(recording(held, By::Evidence, taken("pi_2"))).await;
     assert_eq!(told.effect, Effect::Stale);
     assert_eq!(shop.count("select count(*) from payment where live").await, 3);
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn what_was_let_go_after_more_was_captured_than_we_know_of_is_never_taken_for_ours(pool: PgPool) {
+    let shop = Shop::open(pool).await;
+    let hold = shop.claim_held("k", "o-1", 1000).await;
+    let payment = shop.record(recording(hold, OWNER, held(1000, "pi_1"))).await.subject.payment().unwrap();
+    let capture =
+        shop.follow("part", payment, Want::Capture { amount: Some(300), last: false, parts: None }).await;
+    let let_go = |taken| Outcome::Unknown {
+        reference: Some(PspReference::parse("pi_1").unwrap()),
+        why: Why::PartlyCaptured(taken),
+    };
+    let told = shop.record(recording(hold, By::Evidence, let_go(300))).await;
+    assert_eq!(told.effect, Effect::Stale, "it may be the doing of the capture that is under way");
+    shop.record(recording(capture, OWNER, success(300, "pi_1"))).await;
+    let told = shop.record(recording(hold, By::Evidence, let_go(500))).await;
+    assert_eq!(told.effect, Effect::Stale);
+    assert_eq!(shop.count("select count(*) from payment where status = 'partially_captured'").await, 1);
+    let told = shop.record(recording(hold, By::Evidence, let_go(300))).await;
+    assert_eq!(told.effect, Effect::Now(OperationStatus::Reversed));
+    assert_eq!(
+        shop.count("select count(*) from payment where status = 'captured' and captured_amount = 300").await,
+        1
+    );
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn that_others_took_a_part_is_told_of_a_void_that_people_are_asked_about_for_another_reason(
+    pool: PgPool,
+) {
+    let shop = Shop::open(pool).await;
+    let hold = shop.claim_held("k", "o-1", 1000).await;
+    let payment = shop.record(recording(hold, OWNER, held(1000, "pi_1"))).await.subject.payment().unwrap();
+    let void = shop.void("void", payment).await;
+    shop.record(recording(void, OWNER, unknown())).await;
+    let finding = Finding::GiveUp { reason: "no_evidence".to_owned() };
+    shop.record(Recording { finding, ..recording(void, OWNER, unknown()) }).await;
+    let since = "update operation set updated_at = '2026-01-01' where kind = 'void'";
+    sqlx::query(since).execute(&shop.pool).await.unwrap();
+
+    let taken = Outcome::Unknown {
+        reference: Some(PspReference::parse("pi_1").unwrap()),
+        why: Why::PartlyCaptured(300),
+    };
+    for effect in [Effect::Now(OperationStatus::NeedsReview), Effect::Stale] {
+        assert_eq!(shop.record(recording(void, By::Evidence, taken.clone())).await.effect, effect);
+    }
+    let told = "select count(*) from operation
+                where reason = 'partly_captured' and psp_reference is null and updated_at = '2026-01-01'";
+    assert_eq!(shop.count(told).await, 1, "it waits as long as before");
+    let say = async |said| {
+        let actor = review::Actor::Cli("alice".to_owned());
+        let reason = "canceled in the dashboard".to_owned();
+        let word = review::Word { operation_id: void, said, reason, psp_reference: None, actor };
+        let mut tx = shop.pool.begin().await.unwrap();
+        let said = review::say_in_tx(&mut tx, shop.merchant, &word).await.unwrap();
+        tx.commit().await.unwrap();
+        said.map(|review| review.state)
+    };
+    assert_eq!(say(review::Said::Succeeded).await, Err(review::Refused::NotLetGo));
+    assert_eq!(say(review::Said::Failed).await, Ok(review::State::Closed));
+    assert_eq!(shop.count("select count(*) from payment where status = 'authorized' and live").await, 1);
 }

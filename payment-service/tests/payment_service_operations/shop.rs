@@ -9,7 +9,7 @@ use ledger::posting::{Posting, Source};
 use money::{AttemptId, ClaimId, Currency, MerchantId, Money, OperationId, PaymentId, PspAccountId};
 use payment_service::idempotency::{Fingerprint, IdempotencyKey};
 use payment_service::operation::{
-    self, By, Claim, Claimed, Finding, Follow, Followed, Recorded, Recording, Want, follow, record,
+    self, By, Claim, Claimed, Finding, Follow, Followed, Recorded, Recording, Want, record,
 };
 use payment_service::payment::NewPayment;
 use payment_service::psp::{
@@ -99,17 +99,22 @@ impl Shop {
 
     /// Claims a void, which nobody sends.
     pub async fn void(&self, key: &str, payment_id: PaymentId) -> OperationId {
+        self.follow(key, payment_id, Want::Void).await
+    }
+
+    /// Claims what follows on a payment, which nobody sends.
+    pub async fn follow(&self, key: &str, payment_id: PaymentId, want: Want) -> OperationId {
         const NAMES: &[&str; 1] = &["endpoint"];
-        let void = Follow {
+        let follow = Follow {
             key: IdempotencyKey::try_from(key.to_owned()).unwrap(),
-            fingerprint: Fingerprint::of(NAMES, [b"void"]),
+            fingerprint: Fingerprint::of(NAMES, [key.as_bytes()]),
             claim_id: ClaimId::new(),
             payment_id,
-            want: Want::Void,
+            want,
             lease: LEASE,
             request_id: None,
         };
-        match follow(&self.pool, self.merchant, &[void]).await.unwrap().remove(0) {
+        match operation::follow(&self.pool, self.merchant, &[follow]).await.unwrap().remove(0) {
             Followed::Fresh(begun) => begun.errand.expected.operation_id,
             other => panic!("{other:?}"),
         }

@@ -6,6 +6,8 @@ use super::{Counted, Found};
 use crate::database::privileges as granted_on;
 
 /// `pg_trigger.tgtype`: what a trigger fires on.
+const ROW: i16 = 1;
+const BEFORE: i16 = 1 << 1;
 const INSERT: i16 = 1 << 2;
 const DELETE: i16 = 1 << 3;
 const UPDATE: i16 = 1 << 4;
@@ -27,10 +29,10 @@ const TRIGGERS: &[(&str, &str, i16)] = &[
     ("settlement_file", "settlement_file_kept", DELETE),
     ("recon_match", "recon_match_of_line", INSERT),
     ("recon_break", "recon_break_kept", DELETE),
-    ("payment", "payment_rules", INSERT | UPDATE),
-    ("operation", "operation_rules", INSERT | UPDATE),
-    ("attempt", "attempt_rules", INSERT),
-    ("idempotency_key", "idempotency_key_rules", INSERT | UPDATE),
+    ("payment", "payment_rules", ROW | BEFORE | INSERT | UPDATE),
+    ("operation", "operation_rules", ROW | BEFORE | INSERT | UPDATE),
+    ("attempt", "attempt_rules", ROW | BEFORE | INSERT),
+    ("idempotency_key", "idempotency_key_rules", ROW | BEFORE | INSERT | UPDATE),
 ];
 
 /// A role or database whose sessions begin as replicas would fire none of them.
@@ -47,6 +49,8 @@ pub(super) async fn triggers(db: &mut PgConnection) -> Result<Found, sqlx::Error
              from needed n
              left join pg_trigger t on t.tgrelid = to_regclass(n.on_table) and t.tgname = n.name
                   and t.tgenabled in ('O', 'A') and t.tgtype & n.fires_on = n.fires_on
+                  -- the rules of rows, whatever column changes
+                  and t.tgqual is null and (t.tgattr = '' or n.fires_on & 1 = 0)
              where t.tgname is null
              union all
              select 'sessions of ' || coalesce(r.rolname, 'anybody') || ' fire no triggers'

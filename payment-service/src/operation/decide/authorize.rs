@@ -4,14 +4,12 @@ use ::wallet::wallet;
 use ledger::account::Account;
 use ledger::posting::{Posting, PostingError};
 
-use super::{ACTION_POLL, Change, Decision, HOLD, Known, SplitSums, change, moved, next_look};
+use super::{ACTION_POLL, Change, HOLD, Known, SplitSums, change, moved, next_look};
 use crate::http::stored;
-use crate::operation::kind::OperationKind;
-use crate::operation::record::Finding;
 use crate::operation::state::OperationStatus;
 use crate::outbox;
 use crate::payment::{Failure, NextAction, PaymentEvent, PaymentStatus};
-use crate::psp::{Decline, Outcome, PspReference, Success, Why, decline};
+use crate::psp::{Decline, PspReference, Success, Why};
 
 pub(super) fn succeed(
     known: &Known,
@@ -61,7 +59,7 @@ pub(super) fn fail(
 ) -> Change {
     match status {
         OperationStatus::Expired => close(known, status, reference, "buyer_did_not_act"),
-        OperationStatus::Reversed => close(known, status, reference, "hold_released"),
+        OperationStatus::Reversed => let_go(known, status, reference),
         _ => decline_it(known, status, reference, decline),
     }
 }
@@ -86,6 +84,11 @@ fn decline_it(
         payment: Some(payment),
         ..change(status)
     }
+}
+
+/// What was held and not captured is let go.
+pub(super) fn let_go(known: &Known, status: OperationStatus, reference: Option<PspReference>) -> Change {
+    close(known, status, reference, "hold_released")
 }
 
 /// The PSP has closed what the buyer did not act on, or what was held and not captured. What was captured before stays.
@@ -136,23 +139,4 @@ pub(super) fn acted(known: &Known, status: OperationStatus) -> Change {
         payment: Some(payment),
         ..change(status)
     }
-}
-
-/// Whether the PSP has let go what was held only after a part of it was captured, which nobody here asked for: its order is not
-/// free, and the settlement file tells whose money it is.
-pub(super) fn is_taken_by_others(known: &Known, finding: &Finding) -> bool {
-    let Finding::Answer(Outcome::Declined { decline, .. }) = finding else { return false };
-    known.kind == OperationKind::Authorize
-        && decline.code == decline::PARTLY_CAPTURED
-        && known.payment.status != PaymentStatus::PartiallyCaptured
-}
-
-/// People have to know it before they close what needs review for another reason: told once.
-pub(super) fn tell_that_others_took(known: &Known, finding: &Finding) -> Decision {
-    let Finding::Answer(Outcome::Declined { reference, .. }) = finding else { return Decision::Stale };
-    if known.reason.as_deref() == Some(decline::PARTLY_CAPTURED) {
-        return Decision::Stale;
-    }
-    let reason = Some(decline::PARTLY_CAPTURED.to_owned());
-    Decision::Change(Box::new(Change { reason, psp_reference: reference.clone(), ..change(known.status) }))
 }

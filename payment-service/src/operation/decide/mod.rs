@@ -156,18 +156,14 @@ pub(crate) fn decide(known: &Known, by: By, finding: &Finding) -> Result<Decisio
     if let Some(decision) = old_news(&stand, by, finding) {
         return Ok(decision);
     }
-    let is_taken_by_others = authorize::is_taken_by_others(known, finding);
     if is_of_what_follows(known, finding) {
         return Ok(Decision::Stale);
     }
-    if is_taken_by_others && known.status == OperationStatus::NeedsReview {
-        return Ok(authorize::tell_that_others_took(known, finding));
+    if let Finding::Answer(Outcome::Unknown { reference, why: Why::PartlyCaptured(taken) }) = finding {
+        return Ok(partly_captured(known, *taken, reference.as_ref()));
     }
     let event = match void::has_nothing_to_end(known, finding) {
         true => OperationEvent::Declined,
-        // its first sender may still be at work: in doubt first
-        false if is_taken_by_others && known.status == OperationStatus::Sending => OperationEvent::Doubt,
-        false if is_taken_by_others => OperationEvent::GivenUp,
         false => event_of(&stand, by, finding, can_be_taken_back(known)),
     };
     let Ok(status) = known.status.apply(event) else {
@@ -178,10 +174,6 @@ pub(crate) fn decide(known: &Known, by: By, finding: &Finding) -> Result<Decisio
             fail(known, status, None, &void::nothing_to_end())
         }
         Finding::Answer(Outcome::Succeeded(success)) => succeed(known, status, success)?,
-        Finding::Answer(Outcome::Declined { reference, decline }) if is_taken_by_others => match event {
-            OperationEvent::Doubt => doubt(known, status, reference.clone(), decline.code),
-            _ => Change { psp_reference: reference.clone(), ..give_up(known, status, decline.code) },
-        },
         Finding::Answer(Outcome::Declined { reference, decline }) => {
             fail(known, status, reference.clone(), decline)
         }
@@ -204,6 +196,34 @@ pub(crate) fn decide(known: &Known, by: By, finding: &Finding) -> Result<Decisio
         Finding::GiveUp { reason } => give_up(known, status, reason),
     };
     Ok(Decision::Change(Box::new(change)))
+}
+
+/// What it means that the PSP has let go what was held only after `taken` of it was captured. Of what nobody here asked for, its
+/// order is not free, and the settlement file tells whose money it is: people have to know of it, also those who were asked
+/// for another reason. They are told once.
+fn partly_captured(known: &Known, taken: i64, reference: Option<&PspReference>) -> Decision {
+    let reason = Why::PARTLY_CAPTURED;
+    let reference = reference.filter(|_| known.kind.has_object()).cloned();
+    let is_told = known.reason.as_deref() == Some(reason);
+    let is_ours = can_be_taken_back(known) && taken <= known.payment.captured_amount;
+    let event = match known.status {
+        OperationStatus::NeedsReview if is_told => return Decision::Stale,
+        OperationStatus::NeedsReview => {
+            let reason = Some(reason.to_owned());
+            let change = Change { reason, psp_reference: reference, ..change(known.status) };
+            return Decision::Change(Box::new(change));
+        }
+        OperationStatus::Succeeded if is_ours => OperationEvent::Reversed,
+        // its first sender may still be at work: in doubt first
+        OperationStatus::Sending => OperationEvent::Doubt,
+        _ => OperationEvent::GivenUp,
+    };
+    let Ok(status) = known.status.apply(event) else { return Decision::Stale };
+    Decision::Change(Box::new(match event {
+        OperationEvent::Reversed => authorize::let_go(known, status, reference),
+        OperationEvent::Doubt => doubt(known, status, reference, reason),
+        _ => Change { psp_reference: reference, ..give_up(known, status, reason) },
+    }))
 }
 
 /// What is to be done about a finding that changes no operation, whatever that is for; none where it may change this one.
@@ -245,7 +265,13 @@ fn contradiction(known: &Stand<'_>, finding: &Finding) -> Option<Decision> {
 
 /// That one object of the PSP's is closed says nothing of the one that the operation waits for.
 fn is_of_another_object(known: &Stand<'_>, finding: &Finding) -> bool {
-    let Finding::Answer(Outcome::Declined { reference: Some(closed), .. }) = finding else { return false };
+    let Finding::Answer(
+        Outcome::Declined { reference: Some(closed), .. }
+        | Outcome::Unknown { reference: Some(closed), why: Why::PartlyCaptured(_) },
+    ) = finding
+    else {
+        return false;
+    };
     known.psp_reference.is_some_and(|awaited| awaited != closed.as_str())
 }
 
@@ -261,7 +287,10 @@ fn is_older(known: &Stand<'_>, success: &Success) -> bool {
 
 /// That the payment's object is closed is said by the capture or void that is under way, whose doing it may be.
 fn is_of_what_follows(known: &Known, finding: &Finding) -> bool {
-    let is_closed = matches!(finding, Finding::Answer(Outcome::Declined { .. }));
+    let is_closed = matches!(
+        finding,
+        Finding::Answer(Outcome::Declined { .. } | Outcome::Unknown { why: Why::PartlyCaptured(_), .. })
+    );
     known.kind == OperationKind::Authorize && is_closed && known.has_open_change
 }
 
@@ -302,8 +331,8 @@ pub(crate) fn event_of(
 pub(crate) fn lasting<'a>(known: Option<&'a str>, reason: &'a str) -> &'a str {
     let is_heard = [Why::NotDone, Why::Absent, Why::StillOpen, Why::KeyConflict].map(|why| why.as_str());
     match known {
-        Some(decline::PARTLY_CAPTURED) => decline::PARTLY_CAPTURED,
-        _ if reason == decline::PARTLY_CAPTURED => reason,
+        Some(Why::PARTLY_CAPTURED) => Why::PARTLY_CAPTURED,
+        _ if reason == Why::PARTLY_CAPTURED => reason,
         Some(known) if known == Why::KeyConflict.as_str() => known,
         Some(known) if known == Why::Processing.as_str() && !is_heard.contains(&reason) => known,
         _ => reason,
@@ -457,8 +486,8 @@ fn doubt(known: &Known, status: OperationStatus, reference: Option<PspReference>
 }
 
 fn give_up(known: &Known, status: OperationStatus, reason: &str) -> Change {
-    let others_took = known.reason.as_deref() == Some(decline::PARTLY_CAPTURED);
-    let reason = if others_took { decline::PARTLY_CAPTURED } else { reason };
+    let others_took = known.reason.as_deref() == Some(Why::PARTLY_CAPTURED);
+    let reason = if others_took { Why::PARTLY_CAPTURED } else { reason };
     Change {
         reason: Some(reason.to_owned()),
         event: Some(outbox::changed(

@@ -128,6 +128,9 @@ pub(super) fn as_asked(outcome: Outcome, asked: Option<&PspReference>) -> Outcom
         (Outcome::Declined { reference: Some(_), decline }, Some(asked)) => {
             Outcome::Declined { reference: Some(asked.clone()), decline }
         }
+        (Outcome::Unknown { why: why @ Why::PartlyCaptured(_), .. }, Some(asked)) => {
+            Outcome::Unknown { reference: Some(asked.clone()), why }
+        }
         (outcome, _) => outcome,
     }
 }
@@ -208,6 +211,18 @@ pub(super) const fn not_sent(code: NotSentCode, message: String) -> Outcome {
 mod tests {
     use super::*;
     use crate::psp::decline;
+
+    /// A resend that replays a saved decline, of an object that somebody has taken a part of meanwhile.
+    #[test]
+    fn that_others_took_a_part_is_not_lost_behind_why_it_was_declined_first() {
+        let decline = Decline { code: decline::CARD_DECLINED, decline_code: None, message: String::new() };
+        let reference = PspReference::parse("pi_1").unwrap();
+        let taken = Outcome::Unknown { reference: Some(reference.clone()), why: Why::PartlyCaptured(300) };
+        let shown = Judgement::Said(taken.clone());
+        assert_eq!(closed(reference, Some(shown.clone()), Some(decline.clone())), taken);
+        let aim = Aim::Authorize { capture: crate::psp::CaptureMethod::Manual };
+        assert_eq!(declined(decline, Some(shown), &aim), Next::End(taken));
+    }
 
     #[test]
     fn a_cancel_that_nobody_answered_tells_what_was_seen_before_it() {
