@@ -6,7 +6,7 @@ HASH := \#
 ROOT := $(shell file='$(subst ','\'',$(MAKEFILE_LIST))'; file=$${file$(HASH) }; cd -- "$$(dirname -- "$$file")" && pwd -P)
 
 .DEFAULT_GOAL := help
-TARGETS = help demo test crash fuzz mutants bench build lint sqlx sqlx-check release prerequisites test-prerequisites
+TARGETS = help demo test crash fuzz mutants bench bench-recon build lint sqlx sqlx-check release prerequisites test-prerequisites
 .PHONY: $(TARGETS)
 
 ifneq ($(CURDIR),$(ROOT))
@@ -58,6 +58,9 @@ mutants: test-prerequisites ## removes the guards that matter, one at a time, an
 
 bench: release ## payments per second, latency and CPU per payment, beside floors measured in the same run
 	@exec "$(TARGET)/release/bench"
+
+bench-recon: release ## lines per second from file to matched and posted, and memory, beside a COPY and a join of the same file
+	@exec "$(TARGET)/release/bench-recon"
 
 build: prerequisites ## build all programs, optimised
 	@$(CARGO) build --release --workspace --bins

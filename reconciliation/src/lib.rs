@@ -12,6 +12,7 @@
 //! views of `migrations/0005_reconciliation.sql` and never names `payment-service`.
 
 pub mod break_;
+mod copy;
 pub mod evidence;
 pub mod intake;
 pub mod matching;

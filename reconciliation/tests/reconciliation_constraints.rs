@@ -93,8 +93,8 @@ async fn files_and_chunks_hold_together(pool: PgPool) {
     }
     let chunk = |values: &str| {
         format!(
-            "insert into settlement_chunk (merchant_id, file_id, chunk_no, first_line, last_line, lines, duplicates)
-             values ($M, {values})"
+            "insert into settlement_chunk (merchant_id, file_id, chunk_no, first_line, last_line, lines, duplicates, settled_at)
+             values ($M, {values}, now())"
         )
     };
     for (constraint, statement) in [
@@ -116,8 +116,8 @@ async fn lines_are_what_the_psp_said_and_stay_so(pool: PgPool) {
              state, created_at)
          values ($M, '00000000-0000-0000-0000-000000000001', $A, sha256('other'), 'b', 'stripe_payout_reconciliation', 8, 8,
              now(), 'reading', now());
-         insert into settlement_chunk (merchant_id, file_id, chunk_no, first_line, last_line, lines, duplicates)
-         values ($M, '00000000-0000-0000-0000-000000000001', 1, 2, 9, 8, 0)"
+         insert into settlement_chunk (merchant_id, file_id, chunk_no, first_line, last_line, lines, duplicates, settled_at)
+         values ($M, '00000000-0000-0000-0000-000000000001', 1, 2, 9, 8, 0, now())"
             .replace("$M", &format!("'{}'", shop.merchant))
             .replace("$A", &format!("'{}'", shop.account)),
     ))
@@ -134,8 +134,7 @@ async fn lines_are_what_the_psp_said_and_stay_so(pool: PgPool) {
     let open = "'00000000-0000-0000-0000-000000000001'";
     let good = "100, 3, 97, 'EUR'";
     for (constraint, statement) in [
-        ("settlement_line_pkey", line("$F", "2, 1", "new", "capture", good)),
-        ("settlement_line_once", line(open, "2, 1", "txn_1", "capture", good)),
+        ("settlement_line_pkey", line(open, "2, 1", "txn_1", "capture", good)),
         ("settlement_line_kind_known", line(open, "2, 1", "new", "gift", good)),
         ("settlement_line_net_is_gross_less_fee", line(open, "2, 1", "new", "capture", "100, 3, 98, 'EUR'")),
         ("settlement_line_currency_iso", line(open, "2, 1", "new", "capture", "100, 3, 97, 'eur'")),
@@ -208,10 +207,11 @@ async fn bookings_and_evidence_hold_together(pool: PgPool) {
         check(&shop, file, constraint, &statement).await;
     }
     let evidence = |line: u8, rest: &str| {
+        let id = line - 1;
         format!(
-            "insert into settlement_evidence (merchant_id, file_id, line_no, chunk_no, operation_id, waiting_since, refused,
-                 booking_id, settled_at)
-             values ($M, $F, {line}, 1, gen_random_uuid(), now(), {rest})"
+            "insert into settlement_evidence (merchant_id, file_id, line_no, chunk_no, operation_id, psp_account_id, psp_line_id,
+                 waiting_since, refused, booking_id, settled_at)
+             values ($M, $F, {line}, 1, gen_random_uuid(), $A, 'txn_{id}', now(), {rest})"
         )
     };
     for (constraint, statement) in [
@@ -231,21 +231,33 @@ async fn a_line_and_an_operation_have_one_match_at_a_time(pool: PgPool) {
     let matched = |values: &str| {
         format!(
             "insert into recon_match (merchant_id, file_id, rule, allocated, booking_id, matched_at, line_no, match_no,
-                 operation_id)
+                 at_once, about_id, operation_id)
              values ($M, $F, {values})"
         )
     };
-    let other = "gen_random_uuid()";
-    let same = "(select operation_id from recon_match where merchant_id = $M)";
+    let other = "gen_random_uuid(), gen_random_uuid()";
+    let same = "(select about_id from recon_match where merchant_id = $M),
+                (select operation_id from recon_match where merchant_id = $M)";
     let good = "'psp_reference', 100, gen_random_uuid(), now()";
+    let twice = format!(
+        "{};\n{}",
+        matched(&format!("{good}, 3, 0, false, {other}")),
+        matched(&format!("{good}, 3, 0, false, {other}"))
+    );
     for (constraint, statement) in [
-        ("recon_match_pkey", matched(&format!("{good}, 2, 0, {other}"))),
-        ("recon_match_held_is_0", matched(&format!("{good}, 2, 1, {other}"))),
-        ("recon_match_operation_once", matched(&format!("{good}, 3, 0, {same}"))),
-        ("recon_match_line_fkey", matched(&format!("{good}, 9, 0, {other}"))),
+        ("recon_match_pkey", matched(&format!("{good}, 3, 0, false, {same}"))),
+        ("recon_match_held_is_0", matched(&format!("{good}, 3, 1, false, {other}"))),
+        ("recon_match_line_once", twice),
+        // the line was matched when it was stored, and neither waited nor is a break
+        ("recon_match_of_waiting", matched(&format!("{good}, 2, 0, false, {other}"))),
+        ("recon_match_line_fkey", matched(&format!("{good}, 9, 0, true, {other}"))),
+        (
+            "recon_match_parts_numbered",
+            "update recon_match set line_part = -1 where merchant_id = $M".to_owned(),
+        ),
         (
             "recon_match_rule_known",
-            matched(&format!("'hunch', 100, gen_random_uuid(), now(), 3, 0, {other}")),
+            matched(&format!("'hunch', 100, gen_random_uuid(), now(), 3, 0, false, {other}")),
         ),
         (
             "recon_match_numbered",
@@ -253,7 +265,7 @@ async fn a_line_and_an_operation_have_one_match_at_a_time(pool: PgPool) {
         ),
         (
             "recon_match_allocated_not_negative",
-            matched(&format!("'psp_reference', -1, gen_random_uuid(), now(), 3, 0, {other}")),
+            matched(&format!("'psp_reference', -1, gen_random_uuid(), now(), 3, 0, false, {other}")),
         ),
     ] {
         check(&shop, file, constraint, &statement).await;

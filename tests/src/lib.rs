@@ -5,6 +5,7 @@
 //! process that started it, however that ends.
 
 pub mod bench;
+pub mod bench_recon;
 pub mod crash;
 pub mod demo;
 pub mod error;

@@ -20,7 +20,10 @@ pub(super) async fn take_back(
         r#"with back as (
              update capture_draw d
              set returned_to = case when exists (
-                 select 1 from released_capture r where r.merchant_id = $1 and r.operation_id = d.capture_id)
+                 select 1 from operation o
+                 join released_capture r on r.merchant_id = $1 and r.payment_id = o.payment_id
+                      and r.operation_id = o.operation_id
+                 where o.merchant_id = $1 and o.operation_id = d.capture_id)
                  then 'seller' else 'pending' end
              where d.merchant_id = $1 and d.taker_id = any($2) and d.returned_to is null
              returning d.taker_id, d.split_no, d.amount, d.returned_to
@@ -64,7 +67,8 @@ pub(super) async fn unsettled(
          ) d on true
          where o.status = 'succeeded' and (o.kind = 'capture' or o.kind = 'authorize' and p.capture_method = 'automatic')
            and not exists (
-               select 1 from released_capture r where r.merchant_id = $1 and r.operation_id = o.operation_id)
+               select 1 from released_capture r
+               where r.merchant_id = $1 and r.payment_id = k.payment_id and r.operation_id = o.operation_id)
          order by o.created_at, o.operation_id"#,
         merchant.as_uuid(),
         &ids,

@@ -309,7 +309,8 @@ pub(super) async fn evidence(
              from subject s
              cross join lateral (
                  select file_id, line_no from recon_match
-                 where merchant_id = $1 and operation_id in (s.operation_id, s.authorize_id) and revoked_at is null
+                 where merchant_id = $1 and about_id = coalesce(s.payment_id, s.operation_id)
+                   and operation_id in (s.operation_id, s.authorize_id) and revoked_at is null
                  union
                  select file_id, line_no from settlement_evidence
                  where merchant_id = $1 and operation_id in (s.operation_id, s.authorize_id)

@@ -47,7 +47,8 @@ pub async fn pending(pool: &PgPool, merchant: MerchantId, limit: u16) -> Result<
                 e.operation_id as "operation_id: OperationId", o.payment_id as "payment_id: PaymentId", l.kind, l.gross,
                 l.currency, l.psp_reference, l.psp_movement, l.psp_source, l.occurred_at
          from settlement_evidence e
-         join settlement_line l on l.merchant_id = e.merchant_id and l.file_id = e.file_id and l.line_no = e.line_no
+         join settlement_line l on l.merchant_id = e.merchant_id and l.psp_account_id = e.psp_account_id
+              and l.psp_line_id = e.psp_line_id
          join settleable_operation o on o.merchant_id = e.merchant_id and o.operation_id = e.operation_id
          where e.merchant_id = $1 and e.settled_at is null and e.refused is null
            and o.status <> 'reversed' and (o.status <> 'succeeded' or l.kind in ('refund_failure', 'chargeback_reversal', 'payout_reversal'))

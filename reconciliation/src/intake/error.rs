@@ -1,6 +1,6 @@
 use money::{MerchantId, PspAccountId};
 
-use crate::statement;
+use crate::{run, statement};
 
 /// Why a file was not taken in.
 #[derive(Debug, thiserror::Error)]
@@ -27,23 +27,15 @@ pub enum Error {
         /// The account it is of.
         account: PspAccountId,
     },
-    /// Some lines are in a file whose reading broke off.
-    #[error(
-        "lines of it are in {file}, whose reading broke off: give that file again, or drop it with --drop-interrupted"
-    )]
-    Overlap {
-        /// That other file.
-        file: String,
-    },
-    /// Somebody wrote to the file.
-    #[error("{0} changed while it was read; what was stored of it is not booked")]
-    Changed(String),
     /// Chunks of the file are missing after its end.
     #[error("{0} was stored by somebody else at the same time and is not whole yet")]
     Incomplete(String),
     /// The thread that reads the file ended early.
     #[error("reading stopped")]
     Stopped,
+    /// The lines could not be booked, for no reason of their own.
+    #[error(transparent)]
+    Booking(#[from] run::Error),
     /// Postgres failed.
     #[error("intake: the database failed")]
     Database(#[from] sqlx::Error),
@@ -53,12 +45,26 @@ impl Error {
     /// Whether the input is to blame, rather than the circumstances: given again, it would fail again.
     pub const fn is_refusal(&self) -> bool {
         match self {
-            Self::Statement(_)
+            Self::Statement(statement::Error::Refused(_) | statement::Error::Io { .. })
             | Self::NoAccount { .. }
             | Self::ManyAccounts(_)
-            | Self::OtherAccount { .. }
-            | Self::Overlap { .. } => true,
-            Self::Changed(_) | Self::Incomplete(_) | Self::Stopped | Self::Database(_) => false,
+            | Self::OtherAccount { .. } => true,
+            Self::Statement(statement::Error::Copy { .. })
+            | Self::Incomplete(_)
+            | Self::Stopped
+            | Self::Booking(_)
+            | Self::Database(_) => false,
+        }
+    }
+
+    /// Whether two transactions waited for each other and this one gave way: it may be tried again.
+    pub(super) fn is_deadlock(&self) -> bool {
+        match self {
+            Self::Booking(error) => error.is_deadlock(),
+            Self::Database(error) => {
+                error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "40P01")
+            }
+            _ => false,
         }
     }
 }

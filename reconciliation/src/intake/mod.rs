@@ -1,9 +1,10 @@
-//! Intake: a settlement file becomes stored lines, all of them or none.
+//! Intake: a settlement file becomes stored and booked lines.
 //!
-//! The file is read twice. The first time checks every line and hashes the content, and touches no database: a file with
-//! anything wrong in it changes nothing. The second time stores the lines, a chunk in a commit, while the next chunk is
-//! being read. A crash leaves the file `reading`, and nothing of such a file is ever booked; given again, it is taken up
-//! after its last stored chunk. Two that read the same file at once store each chunk once between them.
+//! The file is read twice. The first time checks every line, hashes the content and copies it to where nobody else writes,
+//! and touches no database: a file with anything wrong in it changes nothing. The second time stores the lines of the copy
+//! and books them ([`run`]), a chunk in a commit, while the next chunk is being read. A crash leaves the file `reading`;
+//! given again, what is missing of it is stored and booked. Two that read the same file at once store each chunk once
+//! between them.
 
 mod document;
 mod error;
@@ -11,20 +12,32 @@ mod repo;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 use money::{FileId, MerchantId, Money, PspAccountId};
-use sqlx::PgPool;
+use sqlx::{PgPool, PgTransaction};
 use time::OffsetDateTime;
+use tokio::task::JoinSet;
 
 pub use error::Error;
 pub use repo::{Account, Interrupted};
 
 use crate::break_::{self, BreakKind, NewBreak};
+use crate::run;
 use crate::statement::Line;
 use document::Document;
 
-/// Lines of a chunk, unless told otherwise: enough that a commit costs little per line.
-pub const CHUNK_LINES: usize = 4_000;
+/// Lines of a chunk, unless told otherwise: a commit has a posting for each seller in it, so many lines make it cheap.
+pub const CHUNK_LINES: usize = 128_000;
+
+/// Lines of a chunk that are in memory at once.
+const SLICE_LINES: usize = 4_000;
+
+/// Chunks that are worked on at once: while one waits for the database, the other is decided.
+const WORKERS: usize = 2;
+
+/// How often a chunk gives way to another that waits for it: files that repeat each other's lines can meet crosswise.
+const DEADLOCKS: u32 = 5;
 
 /// What happened so far, for a progress bar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +70,8 @@ pub struct TakenIn {
     pub known_before: bool,
     /// Its lines.
     pub lines: u64,
+    /// What became of those that were stored now.
+    pub progress: run::Progress,
 }
 
 /// The account to read files for: the one that is named, or the merchant's only one.
@@ -84,8 +99,7 @@ pub async fn account(
 /// Stores the file at `path`, in chunks of `chunk_lines` unless it was begun with others.
 ///
 /// # Errors
-/// When the file is refused or cannot be read, belongs to another account, overlaps with a file whose reading broke off,
-/// changes while it is read, or Postgres fails.
+/// When the file is refused or cannot be read, belongs to another account, or Postgres fails.
 pub async fn take_in(
     pool: &PgPool,
     merchant: MerchantId,
@@ -105,11 +119,11 @@ pub async fn take_in(
         return Err(Error::OtherAccount { file: document.name, account: begun.psp_account_id });
     }
     if begun.whole {
-        return Ok(TakenIn { file_id, known_before: true, lines });
+        return Ok(TakenIn { file_id, known_before: true, lines, progress: run::Progress::default() });
     }
     let target = Target { merchant, file_id, psp_account_id: account.psp_account_id };
-    store(pool, target, document, begun.chunk_lines, observer).await?;
-    Ok(TakenIn { file_id, known_before: false, lines })
+    let progress = store(pool, target, document, begun.chunk_lines, observer).await?;
+    Ok(TakenIn { file_id, known_before: false, lines, progress })
 }
 
 /// Where lines go.
@@ -126,66 +140,134 @@ async fn store(
     document: Document,
     chunk_lines: usize,
     observer: Observer,
-) -> Result<(), Error> {
-    let total = document.lines;
-    let document = Arc::new(document);
-    // one chunk is stored while the next is read; no more are in memory
-    let (sender, mut chunks) = tokio::sync::mpsc::channel(1);
-    let reading = {
-        let document = document.clone();
-        tokio::task::spawn_blocking(move || document.send_chunks(chunk_lines, &sender))
-    };
-    let mut chunk_no = 0;
-    let mut stored = 0;
-    while let Some(lines) = chunks.recv().await {
-        chunk_no += 1;
-        store_chunk(pool, target, chunk_no, &lines, &document).await?;
-        stored += lines.len() as u64;
-        observer(Event::Stored { lines: stored, of: total });
+) -> Result<run::Progress, Error> {
+    let work = Arc::new(Work {
+        pool: pool.clone(),
+        target,
+        chunks: i32::try_from(document.lines.div_ceil(chunk_lines as u64)).unwrap_or(i32::MAX),
+        chunk_lines: chunk_lines as u64,
+        document,
+        begun: AtomicI32::new(0),
+        stored: AtomicU64::new(0),
+        observer,
+    });
+    let mut workers = JoinSet::new();
+    for _ in 0..WORKERS {
+        workers.spawn(work.clone().chunks());
     }
-    reading.await.map_err(|_| Error::Stopped)??;
-    if repo::finish_file(pool, target, chunk_no).await? {
-        return Ok(());
+    let mut progress = run::Progress::default();
+    while let Some(worked) = workers.join_next().await {
+        progress.add(&worked.map_err(|_| Error::Stopped)??);
+    }
+    let document = &work.document;
+    if progress.blocked > 0 || repo::finish_file(pool, target, document.lines).await? {
+        return Ok(progress);
     }
     Err(Error::Incomplete(document.name.clone()))
 }
 
-/// Stores a chunk in one commit; does nothing when it is there.
-async fn store_chunk(
-    pool: &PgPool,
+/// What the workers share.
+struct Work {
+    pool: PgPool,
     target: Target,
-    chunk_no: i32,
-    lines: &[Line],
-    document: &Document,
-) -> Result<(), Error> {
-    let mut tx = pool.begin().await?;
-    if !repo::claim_chunk(&mut tx, target, chunk_no, lines).await? {
-        return Ok(());
-    }
-    let mut stored = repo::insert_lines(&mut tx, target, chunk_no, lines).await?;
-    if stored.len() < lines.len() {
-        stored.sort_unstable();
-        let again: Vec<&Line> =
-            lines.iter().filter(|line| stored.binary_search(&line.line_no).is_err()).collect();
-        open_duplicates(&mut tx, target, &again).await?;
-        repo::count_duplicates(&mut tx, target, chunk_no, again.len()).await?;
-    }
-    document.unchanged()?;
-    tx.commit().await?;
-    Ok(())
+    document: Document,
+    chunk_lines: u64,
+    chunks: i32,
+    /// How many chunks a worker has begun.
+    begun: AtomicI32,
+    stored: AtomicU64,
+    observer: Observer,
 }
 
-async fn open_duplicates(
-    tx: &mut sqlx::PgTransaction<'_>,
-    target: Target,
-    again: &[&Line],
-) -> Result<(), Error> {
-    let firsts = repo::first_lines(tx, target, again).await?;
-    if let Some(first) =
-        firsts.values().find(|first| first.file_state == "reading" && first.file_id != target.file_id)
-    {
-        return Err(Error::Overlap { file: first.file_name.clone() });
+impl Work {
+    /// Stores chunks until none is left.
+    async fn chunks(self: Arc<Self>) -> Result<run::Progress, Error> {
+        let mut progress = run::Progress::default();
+        loop {
+            let chunk_no = self.begun.fetch_add(1, Ordering::Relaxed) + 1;
+            if chunk_no > self.chunks {
+                return Ok(progress);
+            }
+            progress.add(&self.chunk(chunk_no).await?);
+        }
     }
+
+    /// Stores and books a chunk in one commit; does nothing when it is there. What the books refuse is not stored: it is
+    /// when the file is given again, once a person has found out why.
+    async fn chunk(&self, chunk_no: i32) -> Result<run::Progress, Error> {
+        let mut tries = DEADLOCKS;
+        loop {
+            match self.try_chunk(chunk_no).await {
+                Err(Error::Booking(error)) if error.is_refusal() => {
+                    let Target { merchant, file_id, .. } = self.target;
+                    tracing::error!(%merchant, file = %file_id, chunk_no, %error, "a chunk cannot be booked");
+                    return Ok(run::Progress { blocked: 1, ..run::Progress::default() });
+                }
+                Err(error) if error.is_deadlock() && tries > 0 => tries -= 1,
+                done => return done,
+            }
+        }
+    }
+
+    /// The number of the line after `passed` others.
+    fn line_no(&self, passed: u64) -> Result<i32, Error> {
+        Ok(self.document.lines_after(passed)?.take(1)?.first().map_or(i32::MAX, |line| line.line_no))
+    }
+
+    async fn try_chunk(&self, chunk_no: i32) -> Result<run::Progress, Error> {
+        let Target { merchant, file_id, psp_account_id } = self.target;
+        let passed = u64::try_from(chunk_no - 1).unwrap_or_default() * self.chunk_lines;
+        let count = self.chunk_lines.min(self.document.lines - passed);
+        let ends = (self.line_no(passed)?, self.line_no(passed + count - 1)?);
+        let mut tx = self.pool.begin().await?;
+        if !repo::claim_chunk(&mut tx, self.target, chunk_no, ends, count).await? {
+            return Ok(run::Progress::default());
+        }
+        let mut lines = self.document.lines_after(passed)?;
+        let mut batch = run::Batch::new(file_id, psp_account_id, false);
+        let (mut left, mut known) = (count, 0);
+        while left > 0 {
+            let slice = lines.take(SLICE_LINES.min(usize::try_from(left).unwrap_or(SLICE_LINES)))?;
+            let read = slice.len() as u64;
+            left -= read;
+            let new = store_new_in_tx(&mut tx, self.target, chunk_no, slice).await?;
+            known += read - new.len() as u64;
+            let new = new.into_iter().map(|line| run::Stored { chunk_no, line, refused: None });
+            batch.add_in_tx(&mut tx, merchant, &new.collect::<Vec<_>>()).await?;
+            (self.observer)(Event::Stored {
+                lines: self.stored.fetch_add(read, Ordering::Relaxed) + read,
+                of: self.document.lines,
+            });
+        }
+        if known > 0 {
+            repo::count_duplicates(&mut tx, self.target, chunk_no, known).await?;
+        }
+        let progress = batch.book_in_tx(&mut tx, merchant).await?;
+        tx.commit().await?;
+        Ok(progress)
+    }
+}
+
+/// Stores those of the lines that are not there, and answers them; the others are breaks.
+async fn store_new_in_tx(
+    tx: &mut PgTransaction<'_>,
+    target: Target,
+    chunk_no: i32,
+    lines: Vec<Line>,
+) -> Result<Vec<Line>, Error> {
+    if repo::copy_lines(tx, target, chunk_no, &lines).await? {
+        return Ok(lines);
+    }
+    let mut stored = repo::insert_lines(tx, target, chunk_no, &lines).await?;
+    stored.sort_unstable();
+    let (new, again): (Vec<Line>, Vec<Line>) =
+        lines.into_iter().partition(|line| stored.binary_search(&line.line_no).is_ok());
+    open_duplicates(tx, target, &again).await?;
+    Ok(new)
+}
+
+async fn open_duplicates(tx: &mut PgTransaction<'_>, target: Target, again: &[Line]) -> Result<(), Error> {
+    let firsts = repo::first_lines(tx, target, again).await?;
     let breaks: Vec<NewBreak> = again
         .iter()
         .filter_map(|line| firsts.get(&line.psp_line_id).map(|first| duplicate(target, line, first)))
@@ -229,7 +311,7 @@ pub async fn interrupted(
     Ok(repo::interrupted(pool, merchant, account).await?)
 }
 
-/// Forgets a file whose reading broke off; nothing of it was booked. Answers whether there was one.
+/// Forgets a file whose reading broke off before anything of it was booked. Answers whether there was one.
 ///
 /// # Errors
 /// When Postgres fails.

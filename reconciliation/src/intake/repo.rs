@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::Target;
 use super::document::Document;
+use crate::copy::Rows;
 use crate::statement::{Format, Line};
 
 /// An account of a merchant's at a PSP.
@@ -92,24 +93,25 @@ pub(super) async fn begin_file(
     })
 }
 
-/// Whether the chunk is ours to store. Waits for a rival that is storing it.
+/// Whether the chunk is ours to store: `count` lines, of which the first and the last are told. Waits for a rival that is
+/// storing it.
 pub(super) async fn claim_chunk(
     tx: &mut PgTransaction<'_>,
     target: Target,
     chunk_no: i32,
-    lines: &[Line],
+    (first_line, last_line): (i32, i32),
+    count: u64,
 ) -> Result<bool, sqlx::Error> {
-    let (first, last) = (lines.first().map(|line| line.line_no), lines.last().map(|line| line.line_no));
     let claimed = sqlx::query!(
-        "insert into settlement_chunk (merchant_id, file_id, chunk_no, first_line, last_line, lines, duplicates)
-         values ($1, $2, $3, $4, $5, $6, 0)
+        "insert into settlement_chunk (merchant_id, file_id, chunk_no, first_line, last_line, lines, duplicates, settled_at)
+         values ($1, $2, $3, $4, $5, $6, 0, now())
          on conflict (merchant_id, file_id, chunk_no) do nothing",
         target.merchant.as_uuid(),
         target.file_id.as_uuid(),
         chunk_no,
-        first,
-        last,
-        lines.len() as i32,
+        first_line,
+        last_line,
+        count as i32,
     )
     .execute(&mut **tx)
     .await?;
@@ -120,7 +122,7 @@ pub(super) async fn count_duplicates(
     tx: &mut PgTransaction<'_>,
     target: Target,
     chunk_no: i32,
-    duplicates: usize,
+    duplicates: u64,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update settlement_chunk set lines = lines - $4, duplicates = $4
@@ -181,6 +183,44 @@ impl<'a> Columns<'a> {
     }
 }
 
+/// Stores the lines; false when one of them is there already, and none is stored.
+pub(super) async fn copy_lines(
+    tx: &mut PgTransaction<'_>,
+    target: Target,
+    chunk_no: i32,
+    lines: &[Line],
+) -> Result<bool, sqlx::Error> {
+    let mut rows = Rows::of(20, lines.len() * 400);
+    for line in lines {
+        rows.row()
+            .uuid(target.merchant.as_uuid())
+            .uuid(target.file_id.as_uuid())
+            .integer(line.line_no)
+            .integer(chunk_no)
+            .uuid(target.psp_account_id.as_uuid())
+            .text(&line.psp_line_id)
+            .text(line.kind.as_str())
+            .text(&line.category)
+            .bigint(line.gross)
+            .bigint(line.fee)
+            .bigint(line.net)
+            .text(line.currency.code())
+            .timestamptz(line.occurred_at)
+            .date(line.value_date)
+            .text_or_null(line.payout_id.as_deref())
+            .uuid_or_null(line.operation_id.map(|id| id.as_uuid()))
+            .text_or_null(line.order_id.as_deref())
+            .text_or_null(line.psp_reference.as_deref())
+            .text_or_null(line.psp_movement.as_deref())
+            .text_or_null(line.psp_source.as_deref());
+    }
+    let statement =
+        "copy settlement_line (merchant_id, file_id, line_no, chunk_no, psp_account_id, psp_line_id, kind, category, gross,
+             fee, net, currency, occurred_at, value_date, payout_id, operation_id, order_id, psp_reference, psp_movement,
+             psp_source) from stdin (format binary)";
+    rows.send_in_tx(tx, statement).await
+}
+
 /// Stores the lines that were never stored before, and answers which those are. Rivals with the same lines insert them
 /// in one order, and of two in this chunk the first is kept.
 pub(super) async fn insert_lines(
@@ -230,9 +270,7 @@ pub(super) async fn insert_lines(
 /// The line that was stored, where another came with its identity.
 pub(super) struct FirstLine {
     pub psp_line_id: String,
-    pub file_id: FileId,
     pub file_name: String,
-    pub file_state: String,
     pub line_no: i32,
     pub gross: i64,
     pub fee: i64,
@@ -242,16 +280,15 @@ pub(super) struct FirstLine {
 pub(super) async fn first_lines(
     tx: &mut PgTransaction<'_>,
     target: Target,
-    again: &[&Line],
+    again: &[Line],
 ) -> Result<HashMap<String, FirstLine>, sqlx::Error> {
     let psp_line_ids: Vec<&str> = again.iter().map(|line| line.psp_line_id.as_str()).collect();
     let firsts = sqlx::query_as!(
         FirstLine,
-        r#"select l.psp_line_id, l.file_id as "file_id: FileId", f.name as file_name, f.state as file_state, l.line_no,
-                l.gross, l.fee, l.currency
+        "select l.psp_line_id, f.name as file_name, l.line_no, l.gross, l.fee, l.currency
          from settlement_line l
          join settlement_file f on f.merchant_id = l.merchant_id and f.file_id = l.file_id
-         where l.merchant_id = $1 and l.psp_account_id = $2 and l.psp_line_id = any($3)"#,
+         where l.merchant_id = $1 and l.psp_account_id = $2 and l.psp_line_id = any($3)",
         target.merchant.as_uuid(),
         target.psp_account_id.as_uuid(),
         &psp_line_ids as &[&str],
@@ -261,15 +298,16 @@ pub(super) async fn first_lines(
     Ok(firsts.into_iter().map(|first| (first.psp_line_id.clone(), first)).collect())
 }
 
-/// The file is read when all its chunks are stored. Answers whether it is, whoever made it so.
-pub(super) async fn finish_file(pool: &PgPool, target: Target, chunks: i32) -> Result<bool, sqlx::Error> {
+/// The file is read when all its lines are stored. Answers whether it is, whoever made it so.
+pub(super) async fn finish_file(pool: &PgPool, target: Target, lines: u64) -> Result<bool, sqlx::Error> {
     sqlx::query!(
         "update settlement_file set state = 'read', read_at = now()
          where merchant_id = $1 and file_id = $2 and state = 'reading'
-           and $3 = (select count(*) from settlement_chunk where merchant_id = $1 and file_id = $2)",
+           and $3 = (select coalesce(sum(lines + duplicates), 0) from settlement_chunk
+                     where merchant_id = $1 and file_id = $2)",
         target.merchant.as_uuid(),
         target.file_id.as_uuid(),
-        i64::from(chunks),
+        lines as i64,
     )
     .execute(pool)
     .await?;
@@ -305,27 +343,13 @@ pub(super) async fn drop_interrupted(
     file_id: FileId,
 ) -> Result<bool, sqlx::Error> {
     let (merchant, file_id) = (merchant.as_uuid(), file_id.as_uuid());
-    let locked = sqlx::query!(
-        "select 1 as one from settlement_file where merchant_id = $1 and file_id = $2 and state = 'reading' for update",
+    let dropped = sqlx::query!(
+        "delete from settlement_file f where merchant_id = $1 and file_id = $2 and state = 'reading'
+           and not exists (select 1 from settlement_chunk c where c.merchant_id = $1 and c.file_id = $2)",
         merchant,
         file_id,
     )
-    .fetch_optional(&mut **tx)
+    .execute(&mut **tx)
     .await?;
-    if locked.is_none() {
-        return Ok(false);
-    }
-    sqlx::query!("delete from recon_break where merchant_id = $1 and file_id = $2", merchant, file_id)
-        .execute(&mut **tx)
-        .await?;
-    sqlx::query!("delete from settlement_line where merchant_id = $1 and file_id = $2", merchant, file_id)
-        .execute(&mut **tx)
-        .await?;
-    sqlx::query!("delete from settlement_chunk where merchant_id = $1 and file_id = $2", merchant, file_id)
-        .execute(&mut **tx)
-        .await?;
-    sqlx::query!("delete from settlement_file where merchant_id = $1 and file_id = $2", merchant, file_id)
-        .execute(&mut **tx)
-        .await?;
-    Ok(true)
+    Ok(dropped.rows_affected() == 1)
 }

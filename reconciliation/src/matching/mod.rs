@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use money::{Currency, Money, OperationId, PaymentId};
+use uuid::Uuid;
 
 use crate::break_::BreakKind;
 use crate::statement::{Line, LineKind};
@@ -100,7 +101,7 @@ impl Effect {
     }
 
     /// Which operations it is an effect of.
-    const fn of_operation(self) -> Self {
+    pub const fn of_operation(self) -> Self {
         match self {
             Self::Capture => Self::Capture,
             Self::Refund | Self::RefundFailure => Self::Refund,
@@ -196,6 +197,11 @@ impl Tie<'_> {
     /// What tells it from others: an operation has one for each effect.
     pub const fn key(&self) -> (OperationId, Effect) {
         (self.operation.operation_id, self.effect)
+    }
+
+    /// What the match is about: a payment, or the payout that the operation is.
+    pub fn about(&self) -> Uuid {
+        self.operation.payment_id.map_or(self.operation.operation_id.as_uuid(), |id| id.as_uuid())
     }
 
     /// What we say that the line should, signed as it changes our balance at the PSP; none where that does not fit.
@@ -337,24 +343,24 @@ pub fn decide<'a>(
     if explains_itself {
         return Decision::Plain;
     }
-    let paid = || {
-        let reference = line.psp_reference.as_deref()?;
-        candidates.by_reference(reference, Effect::Capture).next()
-    };
     let Some(effect) = Effect::of(line.kind) else {
-        let about = paid();
         let because = format!("no operation of ours is a {}", line.category);
-        return Decision::Unexplained(Unexplained { kind: BreakKind::UnknownToUs, about, because });
+        return Decision::Unexplained(Unexplained { kind: BreakKind::UnknownToUs, about: None, because });
     };
     match tie(line, candidates, ties, effect) {
-        // the payment is what a person looks at
-        Err(unexplained) if effect.of_operation() == Effect::Chargeback => {
-            let about = unexplained.about.or_else(paid);
-            Decision::Unexplained(Unexplained { about, ..unexplained })
-        }
         Err(unexplained) => Decision::Unexplained(unexplained),
         Ok(tie) => compare(line, tie, refused),
     }
+}
+
+/// What a person looks at who wonders about a line that is tied to nothing: a capture of the payment that it is part of.
+pub fn paid<'a>(line: &Line, captures: &'a Candidates) -> Option<&'a Operation> {
+    let looked_at = match Effect::of(line.kind) {
+        None => true,
+        Some(effect) => effect.of_operation() == Effect::Chargeback,
+    };
+    let reference = line.psp_reference.as_deref().filter(|_| looked_at)?;
+    captures.by_reference(reference, Effect::Capture).next()
 }
 
 fn compare<'a>(line: &Line, tie: Tie<'a>, refused: Option<&str>) -> Decision<'a> {

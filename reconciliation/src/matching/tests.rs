@@ -270,6 +270,24 @@ fn fees_and_payouts_explain_themselves_and_the_rest_does_not() {
     let known = || vec![operation(1, Some("pi_1"))];
     check(known(), &line(LineKind::Fee, -100, Some("pi_1"), Some(1)), None, "plain");
     check(known(), &line(LineKind::Payout, -100, None, None), None, "plain");
-    check(known(), &line(LineKind::Chargeback, -100, Some("pi_1"), None), None, "unknown_to_us near o-1");
+    check(known(), &line(LineKind::Chargeback, -100, Some("pi_1"), None), None, "unknown_to_us");
     check(known(), &line(LineKind::Adjustment, -100, None, None), None, "unknown_to_us");
+}
+
+#[test]
+fn who_wonders_about_a_line_of_nothing_is_shown_the_payment_that_it_names() {
+    let mut captures = Candidates::default();
+    captures.add([operation(1, Some("pi_1"))]);
+    for (kind, reference, shown) in [
+        (LineKind::Chargeback, Some("pi_1"), Some("o-1")),
+        (LineKind::ChargebackReversal, Some("pi_1"), Some("o-1")),
+        (LineKind::Adjustment, Some("pi_1"), Some("o-1")),
+        (LineKind::Adjustment, Some("pi_2"), None),
+        (LineKind::Adjustment, None, None),
+        // a refund has a name of its own
+        (LineKind::Refund, Some("pi_1"), None),
+    ] {
+        let paid = paid(&line(kind, -100, reference, None), &captures);
+        assert_eq!(paid.and_then(|operation| operation.order_id.as_deref()), shown, "{kind:?} {reference:?}");
+    }
 }

@@ -1,26 +1,90 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use ledger::account::Account;
 use ledger::posting::{Builder, Posting, PostingError, Source};
-use money::{BookingId, Currency, Money, PspAccountId, SellerId, TransactionId};
+use money::{BookingId, Currency, FileId, MerchantId, Money, PspAccountId, SellerId, TransactionId};
 use time::Date;
 use wallet::wallet::{Purses, Split};
 
+use super::batch::Stored;
 use crate::matching::{Decision, Difference};
 use crate::statement::{Line, LineKind};
 
 /// Which lines are booked together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Key<'a> {
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Key {
     pub chunk_no: i32,
-    pub payout_id: Option<&'a str>,
+    pub payout_id: Option<String>,
     pub currency: Currency,
 }
 
+impl Key {
+    fn is_of(&self, stored: &Stored) -> bool {
+        self.chunk_no == stored.chunk_no
+            && self.currency == stored.line.currency
+            && self.payout_id == stored.line.payout_id
+    }
+}
+
+/// The bookings of a batch.
+#[derive(Default)]
+pub(super) struct Bookings {
+    all: Vec<Booking>,
+    places: HashMap<Key, Place>,
+    /// Where the last line was booked: the next mostly is as well.
+    last: Option<Place>,
+}
+
+/// Which of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place(usize);
+
+impl Bookings {
+    /// Where a line is booked. The same lines always have the same bookings.
+    pub fn place(&mut self, merchant: MerchantId, file: FileId, late: bool, stored: &Stored) -> Place {
+        if let Some(last) = self.last.filter(|last| self.at(*last).key.is_of(stored)) {
+            return last;
+        }
+        let line = &stored.line;
+        let key =
+            Key { chunk_no: stored.chunk_no, payout_id: line.payout_id.clone(), currency: line.currency };
+        let next = Place(self.all.len());
+        let place = *self.places.entry(key.clone()).or_insert(next);
+        if place == next {
+            // a line is settled once, so the first of these that waited tells them from all others
+            let first_late = if late { line.line_no.to_string() } else { String::new() };
+            let chunk_no = key.chunk_no.to_string();
+            let payout = key.payout_id.as_deref().unwrap_or_default();
+            let parts = [&file.to_string(), &chunk_no, payout, key.currency.code(), &first_late];
+            self.all.push(Booking::new(BookingId::derive(merchant, &parts), key));
+        }
+        self.last = Some(place);
+        place
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "places are of bookings, of which none is ever taken away")]
+    pub fn at(&self, place: Place) -> &Booking {
+        &self.all[place.0]
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "the same")]
+    pub fn at_mut(&mut self, place: Place) -> &mut Booking {
+        &mut self.all[place.0]
+    }
+
+    pub fn all(&self) -> &[Booking] {
+        &self.all
+    }
+
+    pub fn all_mut(&mut self) -> &mut [Booking] {
+        &mut self.all
+    }
+}
+
 /// What lines of one key move, added up. Amounts are minor units of its currency.
-pub(super) struct Booking<'a> {
+pub(super) struct Booking {
     pub id: BookingId,
-    pub key: Key<'a>,
+    pub key: Key,
     pub transaction: Option<TransactionId>,
     pub lines: i32,
     pub matched: i32,
@@ -45,8 +109,8 @@ pub(super) struct Booking<'a> {
     effective: Option<Date>,
 }
 
-impl<'a> Booking<'a> {
-    pub const fn new(id: BookingId, key: Key<'a>) -> Self {
+impl Booking {
+    pub const fn new(id: BookingId, key: Key) -> Self {
         Self {
             id,
             key,
@@ -112,8 +176,10 @@ impl<'a> Booking<'a> {
     /// Adds what a settled capture brings its sellers; none when a sum does not fit.
     pub fn release(&mut self, splits: &[Split]) -> Option<()> {
         for split in splits {
-            let sum = self.sellers.entry(split.seller.clone()).or_default();
-            *sum = sum.checked_add(split.net())?;
+            match self.sellers.get_mut(&split.seller) {
+                Some(sum) => *sum = sum.checked_add(split.net())?,
+                None => drop(self.sellers.insert(split.seller.clone(), split.net())),
+            }
         }
         Some(())
     }

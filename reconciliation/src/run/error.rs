@@ -28,7 +28,7 @@ pub enum Error {
 
 impl Error {
     /// Whether it is about the lines at hand, so that others can go on.
-    pub(super) const fn is_refusal(&self) -> bool {
+    pub(crate) const fn is_refusal(&self) -> bool {
         match self {
             Self::Ledger(ledger::Error::BelowFloor(_))
             | Self::Posting(_)
@@ -43,5 +43,14 @@ impl Error {
             )
             | Self::Database(_) => false,
         }
+    }
+
+    /// Whether two transactions waited for each other and this one gave way: it may be tried again.
+    pub(crate) fn is_deadlock(&self) -> bool {
+        let database = match self {
+            Self::Database(error) | Self::Ledger(ledger::Error::Database(error)) => error.as_database_error(),
+            _ => None,
+        };
+        database.and_then(|error| error.code()).is_some_and(|code| code == "40P01")
     }
 }

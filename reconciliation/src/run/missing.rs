@@ -52,8 +52,8 @@ async fn find(
            and o.status = 'succeeded'
            and o.ended_at < $3
            and not exists (select 1 from recon_match m
-               where m.merchant_id = $1 and m.operation_id = o.operation_id and m.effect = o.effect
-                 and m.revoked_at is null)
+               where m.merchant_id = $1 and m.about_id = coalesce(o.payment_id, o.operation_id)
+                 and m.operation_id = o.operation_id and m.effect = o.effect and m.revoked_at is null)
            and not exists (select 1 from settlement_evidence e
                where e.merchant_id = $1 and e.operation_id = o.operation_id and e.settled_at is null)
            and not exists (select 1 from recon_break b
@@ -100,7 +100,8 @@ async fn close_those_that_came(
          where b.merchant_id = $1 and b.psp_account_id = $2 and b.kind = 'missing_at_psp' and b.state = 'open'
            and exists (select 1 from recon_match m
                join settleable_operation o on o.merchant_id = $1 and o.operation_id = m.operation_id and o.effect = m.effect
-               where m.merchant_id = $1 and m.operation_id = b.operation_id and m.revoked_at is null)",
+               where m.merchant_id = $1 and m.about_id = coalesce(b.payment_id, b.operation_id)
+                 and m.operation_id = b.operation_id and m.revoked_at is null)",
         merchant.as_uuid(),
         account.as_uuid(),
     )

@@ -1,8 +1,9 @@
-//! Settling: stored lines are tied to operations and booked, a chunk in one commit.
+//! Settling: lines are tied to operations and booked, a chunk in one commit: the one that stores it ([`crate::intake`]).
 //!
-//! [`settle`] does whatever is due for a merchant and may run anywhere, in any number: a chunk belongs to the transaction
-//! that locked it, its bookings have ids derived from the chunk, and an operation has one match at a time, by constraint.
-//! Locks are taken in one order: the chunk, the matches by operation, the wallets by account.
+//! [`settle`] does whatever is due for a merchant besides and may run anywhere, in any number. A line that waited belongs
+//! to the transaction that locked it, its bookings have ids derived from the chunk, and an operation has one match at a time, by constraint.
+//! Locks are taken in one order: the chunk, its lines, the matches by operation, the breaks, the wallets by account; those
+//! last, because whoever pays waits for them.
 //!
 //! How a line is booked, by what it was decided to be (gross G, fee F, what the operation says A, signed as they change
 //! our balance):
@@ -22,13 +23,15 @@
 
 mod batch;
 mod booking;
+mod candidates;
 mod error;
 mod missing;
 mod repo;
 
 use money::{FileId, MerchantId};
-use sqlx::PgPool;
+use sqlx::{PgPool, PgTransaction};
 
+pub(crate) use batch::{Batch, Stored};
 pub use error::Error;
 
 /// What was done.
@@ -44,8 +47,7 @@ pub struct Progress {
     pub breaks: u64,
     /// Files of which every line is booked or waits.
     pub files: u64,
-    /// Chunks, and lines that had waited, which could not be booked because the books refused: they stay due, and need a
-    /// person.
+    /// Chunks, and lines that had waited, which could not be booked because the books refused: they need a person.
     pub blocked: u64,
 }
 
@@ -55,11 +57,14 @@ impl Progress {
         self.lines == 0 && self.files == 0
     }
 
-    fn add(&mut self, done: batch::Done) {
+    /// Adds what was done elsewhere.
+    pub const fn add(&mut self, done: &Self) {
         self.lines += done.lines;
         self.matched += done.matched;
         self.waiting += done.waiting;
         self.breaks += done.breaks;
+        self.files += done.files;
+        self.blocked += done.blocked;
     }
 }
 
@@ -82,8 +87,8 @@ pub async fn unsettled(pool: &PgPool, merchant: MerchantId, files: &[FileId]) ->
     repo::unsettled(pool, merchant, files).await
 }
 
-/// Settles what is due: the stored chunks of files, in the order the files came, then lines that waited and whose
-/// operation has since succeeded or been refused. `observe` is told after each commit.
+/// Settles what is due: files that are read, then lines that waited and whose operation has since succeeded or been
+/// refused. `observe` is told after each commit.
 ///
 /// # Errors
 /// When Postgres fails. What was committed before stays; the next call goes on from there.
@@ -94,50 +99,11 @@ pub async fn settle(
 ) -> Result<Progress, Error> {
     let mut progress = Progress::default();
     for file in repo::open_files(pool, merchant).await? {
-        let mut after = 0;
-        while let Some((chunk_no, outcome)) = settle_chunk(pool, merchant, file, after).await? {
-            match outcome {
-                Ok(done) => progress.add(done),
-                Err(refusal) => {
-                    tracing::error!(%merchant, %file, chunk_no, error = %refusal, "a chunk cannot be booked");
-                    progress.blocked += 1;
-                    after = chunk_no;
-                }
-            }
-            observe(&progress);
-        }
         progress.files += u64::from(finish(pool, merchant, file, &mut progress.breaks).await?);
+        observe(&progress);
     }
     settle_waiting(pool, merchant, &mut progress, &mut observe).await?;
     Ok(progress)
-}
-
-/// Books the first due chunk of a file after chunk `after` that nobody else is at; none when there is none. When the
-/// books refuse it, that is the outcome, and nothing of it is booked.
-async fn settle_chunk(
-    pool: &PgPool,
-    merchant: MerchantId,
-    file: FileId,
-    after: i32,
-) -> Result<Option<(i32, Result<batch::Done, Error>)>, Error> {
-    let mut tx = pool.begin().await?;
-    let Some(claimed) = repo::claim_chunk(&mut tx, merchant, file, after).await? else {
-        return Ok(None);
-    };
-    let lines = repo::lines_of_chunk(&mut tx, merchant, file, &claimed).await?;
-    let batch = batch::Batch { file_id: file, psp_account_id: claimed.psp_account_id, late: false, lines };
-    match batch::book_in_tx(&mut tx, merchant, &batch).await {
-        Ok(done) => {
-            repo::chunk_settled(&mut tx, merchant, file, claimed.chunk_no).await?;
-            tx.commit().await?;
-            Ok(Some((claimed.chunk_no, Ok(done))))
-        }
-        Err(error) if error.is_refusal() => {
-            tx.rollback().await?;
-            Ok(Some((claimed.chunk_no, Err(error))))
-        }
-        Err(error) => Err(error),
-    }
 }
 
 /// Marks a file settled once all its chunks are, after looking for what should have been in it.
@@ -163,27 +129,37 @@ async fn settle_waiting(
     let mut limit = WAITING_LINES;
     loop {
         let mut tx = pool.begin().await?;
-        let Some(batch) = repo::claim_ripe_evidence(&mut tx, merchant, after, limit).await? else {
+        let Some(waiting) = repo::claim_ripe_evidence(&mut tx, merchant, after, limit).await? else {
             return Ok(());
         };
-        match batch::book_in_tx(&mut tx, merchant, &batch).await {
+        match book_waiting_in_tx(&mut tx, merchant, &waiting).await {
             Ok(done) => {
                 tx.commit().await?;
-                progress.add(done);
-                after = batch.last_place();
+                progress.add(&done);
+                after = waiting.last_place();
                 observe(progress);
             }
-            Err(error) if error.is_refusal() && batch.lines.len() > 1 => {
+            Err(error) if error.is_refusal() && waiting.lines.len() > 1 => {
                 tx.rollback().await?;
                 limit = 1;
             }
             Err(error) if error.is_refusal() => {
                 tx.rollback().await?;
-                after = batch.last_place();
+                after = waiting.last_place();
                 tracing::error!(%merchant, file = %after.file_id, line_no = after.line_no, %error, "a line cannot be booked");
                 progress.blocked += 1;
             }
             Err(error) => return Err(error),
         }
     }
+}
+
+async fn book_waiting_in_tx(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    waiting: &repo::Waiting,
+) -> Result<Progress, Error> {
+    let mut batch = Batch::new(waiting.file_id, waiting.psp_account_id, true);
+    batch.add_in_tx(tx, merchant, &waiting.lines).await?;
+    batch.book_in_tx(tx, merchant).await
 }

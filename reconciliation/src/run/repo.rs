@@ -1,6 +1,6 @@
 //! What settling reads and writes. Each statement takes a batch.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 
 use money::{BookingId, Currency, FileId, MerchantId, Money, OperationId, PaymentId, PspAccountId, SellerId};
 use sqlx::{PgPool, PgTransaction};
@@ -11,6 +11,8 @@ use wallet::wallet::Split;
 use super::Error;
 use super::batch::{Batch, Stored};
 use super::booking::Booking;
+use super::candidates::Lookup;
+use crate::copy::Rows;
 use crate::matching::{Effect, Operation, Rule, Standing};
 use crate::statement::{Line, LineKind};
 
@@ -42,7 +44,7 @@ pub(super) async fn unsettled(
     Ok(u64::try_from(count).unwrap_or_default())
 }
 
-/// Files with chunks to book, in the order they came.
+/// Files that may be settled, in the order they came.
 pub(super) async fn open_files(pool: &PgPool, merchant: MerchantId) -> Result<Vec<FileId>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select file_id as "file_id: FileId" from settlement_file
@@ -53,53 +55,7 @@ pub(super) async fn open_files(pool: &PgPool, merchant: MerchantId) -> Result<Ve
     .await
 }
 
-pub(super) struct ClaimedChunk {
-    pub chunk_no: i32,
-    first_line: i32,
-    last_line: i32,
-    pub psp_account_id: PspAccountId,
-}
-
-pub(super) async fn claim_chunk(
-    tx: &mut PgTransaction<'_>,
-    merchant: MerchantId,
-    file: FileId,
-    after: i32,
-) -> Result<Option<ClaimedChunk>, sqlx::Error> {
-    sqlx::query_as!(
-        ClaimedChunk,
-        r#"select c.chunk_no, c.first_line, c.last_line, f.psp_account_id as "psp_account_id: PspAccountId"
-         from settlement_chunk c
-         join settlement_file f on f.merchant_id = c.merchant_id and f.file_id = c.file_id
-         where c.merchant_id = $1 and c.file_id = $2 and c.chunk_no > $3 and c.settled_at is null and f.state = 'read'
-         order by c.chunk_no limit 1
-         for no key update of c skip locked"#,
-        merchant.as_uuid(),
-        file.as_uuid(),
-        after,
-    )
-    .fetch_optional(&mut **tx)
-    .await
-}
-
-pub(super) async fn chunk_settled(
-    tx: &mut PgTransaction<'_>,
-    merchant: MerchantId,
-    file: FileId,
-    chunk_no: i32,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "update settlement_chunk set settled_at = now() where merchant_id = $1 and file_id = $2 and chunk_no = $3",
-        merchant.as_uuid(),
-        file.as_uuid(),
-        chunk_no,
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
-/// A line's row, for either query.
+/// A line's row.
 struct LineRow {
     chunk_no: i32,
     line_no: i32,
@@ -152,27 +108,19 @@ fn currency(code: &str) -> Result<Currency, Error> {
     code.parse().map_err(|_| Error::Corrupt(code.to_owned()))
 }
 
-pub(super) async fn lines_of_chunk(
-    tx: &mut PgTransaction<'_>,
-    merchant: MerchantId,
-    file: FileId,
-    chunk: &ClaimedChunk,
-) -> Result<Vec<Stored>, Error> {
-    let rows = sqlx::query_as!(
-        LineRow,
-        r#"select l.chunk_no, l.line_no, l.psp_line_id, l.kind, l.category, l.gross, l.fee, l.net, l.currency, l.occurred_at,
-                l.value_date, l.payout_id, l.operation_id as "operation_id: OperationId", l.order_id, l.psp_reference,
-                l.psp_movement, l.psp_source, null as refused
-         from settlement_line l where l.merchant_id = $1 and l.file_id = $2 and l.line_no between $3 and $4
-         order by l.line_no"#,
-        merchant.as_uuid(),
-        file.as_uuid(),
-        chunk.first_line,
-        chunk.last_line,
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    rows.into_iter().map(Stored::try_from).collect()
+/// Lines of one file that waited and need not any longer.
+pub(super) struct Waiting {
+    pub file_id: FileId,
+    pub psp_account_id: PspAccountId,
+    pub lines: Vec<Stored>,
+}
+
+impl Waiting {
+    /// The place of its last line.
+    pub fn last_place(&self) -> LinePlace {
+        let line_no = self.lines.last().map_or(i32::MAX, |stored| stored.line.line_no);
+        LinePlace { file_id: self.file_id, line_no }
+    }
 }
 
 /// A line among all lines of a merchant.
@@ -193,12 +141,13 @@ pub(super) async fn claim_ripe_evidence(
     merchant: MerchantId,
     after: LinePlace,
     limit: i64,
-) -> Result<Option<Batch>, Error> {
+) -> Result<Option<Waiting>, Error> {
     let first = sqlx::query!(
         r#"select e.file_id as "file_id: FileId", e.line_no, f.psp_account_id as "psp_account_id: PspAccountId"
          from settlement_evidence e
          join settlement_file f on f.merchant_id = e.merchant_id and f.file_id = e.file_id
-         join settlement_line l on l.merchant_id = e.merchant_id and l.file_id = e.file_id and l.line_no = e.line_no
+         join settlement_line l on l.merchant_id = e.merchant_id and l.psp_account_id = e.psp_account_id
+              and l.psp_line_id = e.psp_line_id
          where e.merchant_id = $1 and e.settled_at is null and (e.file_id, e.line_no) > ($2, $3)
            and (e.refused is not null or exists (
                select 1 from settleable_operation o
@@ -220,7 +169,8 @@ pub(super) async fn claim_ripe_evidence(
                 l.value_date, l.payout_id, l.operation_id as "operation_id: OperationId", l.order_id, l.psp_reference,
                 l.psp_movement, l.psp_source, e.refused
          from settlement_evidence e
-         join settlement_line l on l.merchant_id = e.merchant_id and l.file_id = e.file_id and l.line_no = e.line_no
+         join settlement_line l on l.merchant_id = e.merchant_id and l.psp_account_id = e.psp_account_id
+              and l.psp_line_id = e.psp_line_id
          where e.merchant_id = $1 and e.file_id = $2 and e.line_no >= $3 and e.settled_at is null
            and (e.refused is not null or exists (
                select 1 from settleable_operation o
@@ -237,7 +187,7 @@ pub(super) async fn claim_ripe_evidence(
     .fetch_all(&mut **tx)
     .await?;
     let lines = rows.into_iter().map(Stored::try_from).collect::<Result<_, _>>()?;
-    Ok(Some(Batch { file_id: first.file_id, psp_account_id: first.psp_account_id, late: true, lines }))
+    Ok(Some(Waiting { file_id: first.file_id, psp_account_id: first.psp_account_id, lines }))
 }
 
 struct OperationRow {
@@ -282,34 +232,263 @@ impl TryFrom<OperationRow> for Operation {
     }
 }
 
-pub(super) async fn operations_by_reference(
+/// What the PSP's reference is of.
+pub(super) struct Authorization {
+    pub operation_id: OperationId,
+    pub payment_id: PaymentId,
+    pub psp_reference: String,
+    status: String,
+    amount: i64,
+    currency: String,
+}
+
+impl Authorization {
+    /// The capture that it is, of a payment that captures by itself.
+    pub fn capture(self, order_id: String) -> Result<Operation, Error> {
+        Operation::try_from(OperationRow {
+            operation_id: self.operation_id,
+            named_id: self.operation_id,
+            payment_id: Some(self.payment_id),
+            order_id: Some(order_id),
+            effect: Effect::Capture.as_str().to_owned(),
+            status: self.status,
+            psp_reference: Some(self.psp_reference),
+            amount: self.amount,
+            currency: self.currency,
+            fee: 0,
+            returned_fee: 0,
+            // asked for where there are several of one name
+            tied: Vec::new(),
+        })
+    }
+}
+
+/// How many more neighbours are read than are wanted, before the wanted are looked up one by one.
+const NEIGHBOURS: usize = 2;
+
+/// All authorisations from the first to the last of `references`, which are sorted; none where those are many more than
+/// are wanted. Where the database sorts otherwise, some of the wanted may be missing.
+pub(super) async fn neighbouring_authorizations(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
     account: PspAccountId,
     references: &[&str],
-) -> Result<Vec<Operation>, Error> {
-    let rows = sqlx::query_as!(
-        OperationRow,
-        r#"select o.operation_id as "operation_id!: OperationId", o.named_id as "named_id!: OperationId",
-                o.payment_id as "payment_id: PaymentId", o.order_id, o.effect as "effect!",
-                o.status as "status!", o.psp_reference, o.amount as "amount!", o.currency as "currency!", o.fee as "fee!",
-                o.returned_fee as "returned_fee!",
-                array(select m.effect from recon_match m
-                      where m.merchant_id = $1 and m.operation_id = o.operation_id and m.revoked_at is null) as "tied!"
+) -> Result<Option<Vec<Authorization>>, sqlx::Error> {
+    let most = references.len() * NEIGHBOURS;
+    let found = sqlx::query_as!(
+        Authorization,
+        r#"select operation_id as "operation_id!: OperationId", payment_id as "payment_id!: PaymentId",
+                psp_reference as "psp_reference!", status as "status!", amount as "amount!", currency as "currency!"
+         from settleable_authorization
+         where merchant_id = $1 and psp_account_id = $2 and psp_reference between $3 and $4
+         order by psp_reference limit $5"#,
+        merchant.as_uuid(),
+        account.as_uuid(),
+        references.first().copied(),
+        references.last().copied(),
+        most as i64 + 1,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok((found.len() <= most).then_some(found))
+}
+
+/// Authorisations by the PSP's references.
+pub(super) async fn authorizations(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    account: PspAccountId,
+    references: &[&str],
+) -> Result<Vec<Authorization>, sqlx::Error> {
+    if references.is_empty() {
+        return Ok(Vec::new());
+    }
+    sqlx::query_as!(
+        Authorization,
+        r#"select o.operation_id as "operation_id!: OperationId", o.payment_id as "payment_id!: PaymentId",
+                o.psp_reference as "psp_reference!", o.status as "status!", o.amount as "amount!", o.currency as "currency!"
          from unnest($3::text[]) as named (reference)
          cross join lateral (
-             select * from settleable_operation o
+             select * from settleable_authorization o
              where o.merchant_id = $1 and o.psp_account_id = $2 and o.psp_reference = named.reference
              -- looked up one by one, however many there are: a scan of all operations for each batch would never end
              offset 0
-         ) o
-         order by o.created_at, o.operation_id"#,
+         ) o"#,
         merchant.as_uuid(),
         account.as_uuid(),
         references as &[&str],
     )
     .fetch_all(&mut **tx)
+    .await
+}
+
+/// What of a payment matters to the settling of its capture.
+pub(super) struct Paid {
+    pub order_id: String,
+    /// Whether its authorisation captures.
+    pub captures: bool,
+    /// How it falls on its sellers when it is captured whole.
+    pub splits: Vec<Split>,
+}
+
+struct PaidRow {
+    payment_id: PaymentId,
+    order_id: String,
+    captures: bool,
+}
+
+struct SplitRow {
+    payment_id: PaymentId,
+    seller_id: String,
+    amount: i64,
+    platform_fee: i64,
+}
+
+/// Payments by their ids, which are sorted.
+pub(super) async fn payments(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    payments: &[PaymentId],
+    lookup: Lookup,
+) -> Result<HashMap<PaymentId, Paid>, Error> {
+    let (Some(first), Some(last)) = (payments.first(), payments.last()) else { return Ok(HashMap::new()) };
+    if lookup == Lookup::Neighbours {
+        let most = payments.len() * NEIGHBOURS;
+        let found = sqlx::query_as!(
+            PaidRow,
+            r#"select payment_id as "payment_id!: PaymentId", order_id as "order_id!", captures as "captures!"
+             from settleable_payment where merchant_id = $1 and payment_id between $2 and $3
+             order by payment_id limit $4"#,
+            merchant.as_uuid(),
+            first.as_uuid(),
+            last.as_uuid(),
+            most as i64 + 1,
+        )
+        .fetch_all(&mut **tx)
+        .await?;
+        if found.len() <= most {
+            let splits = sqlx::query_as!(
+                SplitRow,
+                r#"select payment_id as "payment_id!: PaymentId", seller_id as "seller_id!", amount as "amount!",
+                        platform_fee as "platform_fee!"
+                 from settleable_payment_split where merchant_id = $1 and payment_id between $2 and $3
+                 order by payment_id, split_no"#,
+                merchant.as_uuid(),
+                first.as_uuid(),
+                last.as_uuid(),
+            )
+            .fetch_all(&mut **tx)
+            .await?;
+            return paid(found, splits);
+        }
+    }
+    let ids: Vec<Uuid> = payments.iter().map(|id| id.as_uuid()).collect();
+    let found = sqlx::query_as!(
+        PaidRow,
+        r#"select p.payment_id as "payment_id!: PaymentId", p.order_id as "order_id!", p.captures as "captures!"
+         from unnest($2::uuid[]) as named (id)
+         cross join lateral (
+             select * from settleable_payment p where p.merchant_id = $1 and p.payment_id = named.id offset 0
+         ) p"#,
+        merchant.as_uuid(),
+        &ids,
+    )
+    .fetch_all(&mut **tx)
     .await?;
+    let splits = sqlx::query_as!(
+        SplitRow,
+        r#"select s.payment_id as "payment_id!: PaymentId", s.seller_id as "seller_id!", s.amount as "amount!",
+                s.platform_fee as "platform_fee!"
+         from unnest($2::uuid[]) as named (id)
+         cross join lateral (
+             select * from settleable_payment_split s where s.merchant_id = $1 and s.payment_id = named.id offset 0
+         ) s
+         order by s.payment_id, s.split_no"#,
+        merchant.as_uuid(),
+        &ids,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    paid(found, splits)
+}
+
+/// Payments with their splits.
+fn paid(payments: Vec<PaidRow>, splits: Vec<SplitRow>) -> Result<HashMap<PaymentId, Paid>, Error> {
+    let rows = payments.into_iter();
+    let mut paid: HashMap<PaymentId, Paid> = rows
+        .map(|row| {
+            (row.payment_id, Paid { order_id: row.order_id, captures: row.captures, splits: Vec::new() })
+        })
+        .collect();
+    for row in splits {
+        let split =
+            Split { seller: seller(&row.seller_id)?, amount: row.amount, platform_fee: row.platform_fee };
+        if let Some(payment) = paid.get_mut(&row.payment_id) {
+            payment.splits.push(split);
+        }
+    }
+    Ok(paid)
+}
+
+/// Looks up operations of one effect by the PSP's references: the view's other branches are not looked at.
+macro_rules! operations_of {
+    ($effect:literal, $tx:expr, $merchant:expr, $account:expr, $references:expr) => {
+        sqlx::query_as!(
+            OperationRow,
+            r#"select o.operation_id as "operation_id!: OperationId", o.named_id as "named_id!: OperationId",
+                o.payment_id as "payment_id: PaymentId", o.order_id, o.effect as "effect!",
+                o.status as "status!", o.psp_reference, o.amount as "amount!", o.currency as "currency!", o.fee as "fee!",
+                o.returned_fee as "returned_fee!",
+                array(select m.effect from recon_match m
+                      where m.merchant_id = $1 and m.about_id = coalesce(o.payment_id, o.operation_id)
+                        and m.operation_id = o.operation_id and m.revoked_at is null) as "tied!"
+             from unnest($3::text[]) as named (reference)
+             cross join lateral (
+                 select * from settleable_operation o
+                 where o.merchant_id = $1 and o.psp_account_id = $2 and o.psp_reference = named.reference
+                   and o.effect = '"#
+                + $effect
+                + r#"'
+                 -- looked up one by one, however many there are: a scan of all operations for each batch would never end
+                 offset 0
+             ) o
+             order by o.created_at, o.operation_id"#,
+            $merchant.as_uuid(),
+            $account.as_uuid(),
+            $references as &[&str],
+        )
+        .fetch_all(&mut **$tx)
+        .await?
+    };
+}
+
+/// Captures by the PSP's references of their payments, the oldest first.
+pub(super) async fn captures(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    account: PspAccountId,
+    references: &[&str],
+) -> Result<Vec<Operation>, Error> {
+    operations(tx, merchant, account, Effect::Capture, references).await
+}
+
+/// Operations of one effect by the PSP's references, the oldest first.
+pub(super) async fn operations(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    account: PspAccountId,
+    effect: Effect,
+    references: &[&str],
+) -> Result<Vec<Operation>, Error> {
+    if references.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = match effect.of_operation() {
+        Effect::Refund => operations_of!("refund", tx, merchant, account, references),
+        Effect::Chargeback => operations_of!("chargeback", tx, merchant, account, references),
+        Effect::Payout => operations_of!("payout", tx, merchant, account, references),
+        _ => operations_of!("capture", tx, merchant, account, references),
+    };
     rows.into_iter().map(Operation::try_from).collect()
 }
 
@@ -319,6 +498,9 @@ pub(super) async fn operations_by_name(
     account: PspAccountId,
     names: &[OperationId],
 ) -> Result<Vec<Operation>, Error> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
     let names: Vec<Uuid> = names.iter().map(|id| id.as_uuid()).collect();
     let rows = sqlx::query_as!(
         OperationRow,
@@ -327,7 +509,8 @@ pub(super) async fn operations_by_name(
                 o.status as "status!", o.psp_reference, o.amount as "amount!", o.currency as "currency!", o.fee as "fee!",
                 o.returned_fee as "returned_fee!",
                 array(select m.effect from recon_match m
-                      where m.merchant_id = $1 and m.operation_id = o.operation_id and m.revoked_at is null) as "tied!"
+                      where m.merchant_id = $1 and m.about_id = coalesce(o.payment_id, o.operation_id)
+                        and m.operation_id = o.operation_id and m.revoked_at is null) as "tied!"
          from unnest($3::uuid[]) as named (id)
          cross join lateral (
              select * from settleable_operation o
@@ -406,65 +589,115 @@ pub(super) async fn draws(
 
 /// A line's match to an operation.
 pub(super) struct NewMatch {
+    /// The operation's payment, or the payout that it is.
+    pub about: Uuid,
+    pub operation_id: OperationId,
+    pub effect: Effect,
     pub line_no: i32,
     pub rule: Rule,
     /// Whether it makes the sellers' parts available.
     pub released: bool,
     pub allocated: i64,
     pub booking_id: BookingId,
+    /// Whether its line is stored in the same transaction.
+    pub at_once: bool,
 }
 
-/// Ties lines to operations whose effect is not tied yet, in the operations' order, and answers which were.
+impl NewMatch {
+    /// What tells it from others.
+    pub const fn key(&self) -> (OperationId, Effect) {
+        (self.operation_id, self.effect)
+    }
+}
+
+/// Ties lines to operations; false when one of these is tied already, and then none is.
+pub(super) async fn copy_matches(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    file: FileId,
+    matches: &[NewMatch],
+) -> Result<bool, sqlx::Error> {
+    if matches.is_empty() {
+        return Ok(true);
+    }
+    let now = sqlx::query_scalar!(r#"select now() as "now!""#).fetch_one(&mut **tx).await?;
+    let mut rows = Rows::of(12, matches.len() * 200);
+    for new in matches {
+        rows.row()
+            .uuid(merchant.as_uuid())
+            .uuid(file.as_uuid())
+            .integer(new.line_no)
+            .uuid(new.about)
+            .uuid(new.operation_id.as_uuid())
+            .text(new.effect.as_str())
+            .text(new.rule.as_str())
+            .boolean(new.released)
+            .bigint(new.allocated)
+            .uuid(new.booking_id.as_uuid())
+            .timestamptz(now)
+            .boolean(new.at_once);
+    }
+    let statement =
+        "copy recon_match (merchant_id, file_id, line_no, about_id, operation_id, effect, rule, released, allocated, booking_id,
+             matched_at, at_once) from stdin (format binary)";
+    rows.send_in_tx(tx, statement).await
+}
+
+/// Ties lines to operations whose effect is not tied yet, and answers which lines those are.
 pub(super) async fn insert_matches(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
     file: FileId,
-    matches: &BTreeMap<(OperationId, Effect), NewMatch>,
-) -> Result<HashMap<(OperationId, Effect), i32>, sqlx::Error> {
-    let operations: Vec<Uuid> = matches.keys().map(|(id, _)| id.as_uuid()).collect();
-    let effects: Vec<&str> = matches.keys().map(|(_, effect)| effect.as_str()).collect();
-    let lines: Vec<i32> = matches.values().map(|new| new.line_no).collect();
-    let rules: Vec<&str> = matches.values().map(|new| new.rule.as_str()).collect();
-    let released: Vec<bool> = matches.values().map(|new| new.released).collect();
-    let allocated: Vec<i64> = matches.values().map(|new| new.allocated).collect();
-    let bookings: Vec<Uuid> = matches.values().map(|new| new.booking_id.as_uuid()).collect();
-    let rows = sqlx::query!(
-        r#"insert into recon_match (merchant_id, file_id, line_no, operation_id, effect, rule, released, allocated,
-                                 booking_id, matched_at)
-         select $1, $2, m.line_no, m.operation_id, m.effect, m.rule, m.released, m.allocated, m.booking_id, now()
-         from unnest($3::int[], $4::uuid[], $5::text[], $6::text[], $7::bool[], $8::bigint[], $9::uuid[])
-             as m (line_no, operation_id, effect, rule, released, allocated, booking_id)
-         order by m.operation_id, m.effect
-         on conflict (merchant_id, operation_id, effect) where revoked_at is null do nothing
+    matches: &[NewMatch],
+) -> Result<HashSet<i32>, sqlx::Error> {
+    let about: Vec<Uuid> = matches.iter().map(|new| new.about).collect();
+    let operations: Vec<Uuid> = matches.iter().map(|new| new.operation_id.as_uuid()).collect();
+    let effects: Vec<&str> = matches.iter().map(|new| new.effect.as_str()).collect();
+    let lines: Vec<i32> = matches.iter().map(|new| new.line_no).collect();
+    let rules: Vec<&str> = matches.iter().map(|new| new.rule.as_str()).collect();
+    let released: Vec<bool> = matches.iter().map(|new| new.released).collect();
+    let allocated: Vec<i64> = matches.iter().map(|new| new.allocated).collect();
+    let bookings: Vec<Uuid> = matches.iter().map(|new| new.booking_id.as_uuid()).collect();
+    let at_once: Vec<bool> = matches.iter().map(|new| new.at_once).collect();
+    let rows = sqlx::query_scalar!(
+        r#"insert into recon_match (merchant_id, file_id, line_no, about_id, operation_id, effect, rule, released, allocated,
+                                 booking_id, matched_at, at_once)
+         select $1, $2, m.line_no, m.about_id, m.operation_id, m.effect, m.rule, m.released, m.allocated, m.booking_id,
+                now(), m.at_once
+         from unnest($3::int[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::bool[], $9::bigint[], $10::uuid[],
+                     $11::bool[])
+             as m (line_no, about_id, operation_id, effect, rule, released, allocated, booking_id, at_once)
+         order by m.about_id, m.operation_id, m.effect
+         on conflict (merchant_id, about_id, operation_id, effect, operation_part, match_no) do nothing
          returning line_no"#,
         merchant.as_uuid(),
         file.as_uuid(),
         &lines,
+        &about,
         &operations,
         &effects as &[&str],
         &rules as &[&str],
         &released,
         &allocated,
         &bookings,
+        &at_once,
     )
     .fetch_all(&mut **tx)
     .await?;
-    // a line has one tie
-    let tied: std::collections::HashSet<i32> = rows.into_iter().map(|row| row.line_no).collect();
-    let kept = matches.iter().filter(|(_, new)| tied.contains(&new.line_no));
-    Ok(kept.map(|(key, new)| (*key, new.line_no)).collect())
+    Ok(rows.into_iter().collect())
 }
 
 pub(super) async fn insert_bookings(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
     batch: &Batch,
-    bookings: &[Booking<'_>],
+    bookings: &[Booking],
 ) -> Result<(), sqlx::Error> {
-    let sums = |of: fn(&Booking<'_>) -> i64| -> Vec<i64> { bookings.iter().map(of).collect() };
-    let counts = |of: fn(&Booking<'_>) -> i32| -> Vec<i32> { bookings.iter().map(of).collect() };
+    let sums = |of: fn(&Booking) -> i64| -> Vec<i64> { bookings.iter().map(of).collect() };
+    let counts = |of: fn(&Booking) -> i32| -> Vec<i32> { bookings.iter().map(of).collect() };
     let ids: Vec<Uuid> = bookings.iter().map(|booking| booking.id.as_uuid()).collect();
-    let payouts: Vec<Option<&str>> = bookings.iter().map(|booking| booking.key.payout_id).collect();
+    let payouts: Vec<Option<&str>> =
+        bookings.iter().map(|booking| booking.key.payout_id.as_deref()).collect();
     let currencies: Vec<&str> = bookings.iter().map(|booking| booking.key.currency.code()).collect();
     let transactions: Vec<Option<Uuid>> =
         bookings.iter().map(|booking| booking.transaction.map(|id| id.as_uuid())).collect();
@@ -506,21 +739,27 @@ pub(super) async fn insert_bookings(
 pub(super) async fn insert_evidence(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
+    account: PspAccountId,
     file: FileId,
     waiting: &[(&Stored, OperationId)],
 ) -> Result<(), sqlx::Error> {
     let lines: Vec<i32> = waiting.iter().map(|(stored, _)| stored.line.line_no).collect();
     let chunks: Vec<i32> = waiting.iter().map(|(stored, _)| stored.chunk_no).collect();
     let operations: Vec<Uuid> = waiting.iter().map(|(_, operation)| operation.as_uuid()).collect();
+    let psp_line_ids: Vec<&str> =
+        waiting.iter().map(|(stored, _)| stored.line.psp_line_id.as_str()).collect();
     sqlx::query!(
-        "insert into settlement_evidence (merchant_id, file_id, line_no, chunk_no, operation_id, waiting_since)
-         select $1, $2, e.line_no, e.chunk_no, e.operation_id, now()
-         from unnest($3::int[], $4::int[], $5::uuid[]) as e (line_no, chunk_no, operation_id)",
+        "insert into settlement_evidence (merchant_id, file_id, line_no, chunk_no, operation_id, psp_account_id, psp_line_id,
+             waiting_since)
+         select $1, $2, e.line_no, e.chunk_no, e.operation_id, $7, e.psp_line_id, now()
+         from unnest($3::int[], $4::int[], $5::uuid[], $6::text[]) as e (line_no, chunk_no, operation_id, psp_line_id)",
         merchant.as_uuid(),
         file.as_uuid(),
         &lines,
         &chunks,
         &operations,
+        &psp_line_ids as &[&str],
+        account.as_uuid(),
     )
     .execute(&mut **tx)
     .await?;

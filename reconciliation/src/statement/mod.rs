@@ -9,6 +9,7 @@ mod refusal;
 mod stripe;
 
 use money::{Currency, OperationId};
+use serde::{Deserialize, Serialize};
 use time::{Date, OffsetDateTime};
 
 pub use refusal::{Error, Refusal};
@@ -31,7 +32,7 @@ impl Format {
 }
 
 /// What a line is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum LineKind {
     /// Money taken from a buyer.
     Capture,
@@ -88,7 +89,7 @@ impl LineKind {
 }
 
 /// One line of a settlement file. Amounts are minor units of its currency, signed as they change our balance.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
     /// Where it begins in the file; the first line is 1.
     pub line_no: i32,

@@ -78,4 +78,13 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// No copy of it could be made or read, in the folder for temporary files.
+    #[error("{file} could not be copied to the folder for temporary files, {}", std::env::temp_dir().display())]
+    Copy {
+        /// The file's name.
+        file: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
 }

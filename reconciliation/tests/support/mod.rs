@@ -189,8 +189,8 @@ impl Shop {
 
     /// Takes in `file` and settles; whatever became of it, the books are right.
     pub async fn reconciles(&self, file: &Path) -> Progress {
-        self.takes_in(file).await.unwrap();
-        let progress = self.settles().await;
+        let mut progress = self.takes_in(file).await.unwrap().progress;
+        progress.add(&self.settles().await);
         self.check_books().await;
         progress
     }

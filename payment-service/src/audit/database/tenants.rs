@@ -62,7 +62,13 @@ const REFERENCES: &[Reference] = &[
     reference("settlement_evidence", &["operation_id"], "settleable_operation", &["operation_id"]),
     reference("settlement_evidence", &["booking_id"], "settlement_booking", &["booking_id"]),
     reference("recon_match", &["file_id", "line_no"], "settlement_line", &["file_id", "line_no"]),
-    reference("recon_match", &["operation_id"], "settleable_operation", &["operation_id"]),
+    // the constraint that an operation has one match is by what the match is about
+    reference(
+        "recon_match",
+        &["operation_id", "about_id"],
+        "settleable_subject",
+        &["operation_id", "about_id"],
+    ),
     reference("recon_match", &["booking_id"], "settlement_booking", &["booking_id"]),
     reference("recon_break", &["payment_id"], "payment", &["payment_id"]),
     reference("recon_break", &["booking_id"], "settlement_booking", &["booking_id"]),

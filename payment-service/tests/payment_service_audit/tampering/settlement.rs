@@ -77,6 +77,12 @@ async fn a_settlement_a_tenant_or_a_text_that_is_wrong_is_told(pool: PgPool) {
                  where merchant_id <> MERCHANT order by psp_account_id limit 1",
             ),
             case(
+                "a match under another payment, where its operation could have a second",
+                "update recon_match set about_id = pay(MERCHANT, 'o-7') where operation_id = op(MERCHANT, 'o-1')",
+                &[Tenants],
+                "select 'recon_match.operation_id, about_id = ' || op(MERCHANT, 'o-1') || '/' || pay(MERCHANT, 'o-7')",
+            ),
+            case(
                 "a delta of another merchant's account",
                 "insert into ledger_balance_delta (merchant_id, delta_id, account_id, amount)
                  select MERCHANT, MERCHANT, account_id, v from (select account_id from ledger_account

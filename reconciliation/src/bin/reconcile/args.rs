@@ -48,7 +48,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 
-    /// First forget files of this account whose reading broke off; nothing of them was booked
+    /// First forget files of this account whose reading broke off before anything of them was booked
     #[arg(long)]
     pub drop_interrupted: bool,
 }

@@ -84,7 +84,8 @@ async fn take_in(
             if !given.files.iter().any(|(file, _)| *file == taken.file_id) {
                 given.files.push((taken.file_id, taken.known_before));
             }
-            if taken.known_before { 0 } else { taken.lines }
+            given.blocked += taken.progress.blocked;
+            if taken.known_before { 0 } else { taken.lines - taken.progress.lines }
         }
         Err(error) if error.is_refusal() => {
             let refusal = match &error {

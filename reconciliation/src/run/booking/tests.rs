@@ -13,8 +13,8 @@ use crate::matching::{Effect, Operation, Rule, Standing, Tie, Unexplained};
 
 const PSP: PspAccountId = PspAccountId::from_uuid(Uuid::from_u128(9));
 
-fn key() -> Key<'static> {
-    Key { chunk_no: 1, payout_id: Some("po_1"), currency: Currency::EUR }
+fn key() -> Key {
+    Key { chunk_no: 1, payout_id: Some("po_1".to_owned()), currency: Currency::EUR }
 }
 
 fn line(kind: LineKind, gross: i64, fee: i64) -> Line {
@@ -56,7 +56,7 @@ fn operation(effect: Effect) -> Operation {
 }
 
 /// The posting's legs must be those of `expected`, debits positive.
-fn check(booking: &Booking<'_>, purses: &mut Purses, expected: &[(Account, i64)]) {
+fn check(booking: &Booking, purses: &mut Purses, expected: &[(Account, i64)]) {
     let source = Source { table: "settlement", id: booking.id.as_uuid() };
     let mut wanted = Posting::builder(source, "settle", date!(2026 - 01 - 04));
     for (account, minor) in expected {
@@ -79,7 +79,7 @@ fn check(booking: &Booking<'_>, purses: &mut Purses, expected: &[(Account, i64)]
     assert_eq!(posting, wanted.build().unwrap());
 }
 
-fn booked(lines: &[(Line, Decision<'_>)]) -> Booking<'static> {
+fn booked(lines: &[(Line, Decision<'_>)]) -> Booking {
     let mut booking = Booking::new(BookingId::from_uuid(Uuid::from_u128(5)), key());
     for (line, decision) in lines {
         booking.add(line, decision).unwrap();
@@ -197,7 +197,7 @@ fn sellers_repay_what_they_owe_once_across_the_bookings_of_a_commit() {
     let seller: SellerId = "s-1".parse().unwrap();
     let parts = [Split { seller: seller.clone(), amount: 100, platform_fee: 5 }];
     let mut purses = Purses::from([((seller.clone(), Currency::EUR), Purse { available: 0, debt: 120 })]);
-    let with = |mut booking: Booking<'static>| {
+    let with = |mut booking: Booking| {
         booking.release(&parts).unwrap();
         booking
     };
