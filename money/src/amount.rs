@@ -1,9 +1,10 @@
 use std::fmt;
 
 use crate::Currency;
+use serde::{Deserialize, Serialize};
 
 /// An amount in whole minor units of a currency. May be negative; what may not, says so where it is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Money {
     /// Minor units: cents for EUR, yen for JPY.
     pub minor: i64,

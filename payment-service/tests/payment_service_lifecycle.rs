@@ -550,12 +550,12 @@ impl Shop {
 
     async fn settle(&self, number: usize, amounts: &[i64]) {
         let head = "automatic_payout_id,balance_transaction_id,created,available_on,currency,gross,fee,net,\
-                    reporting_category,source_id,charge_id,payment_intent_id,payment_metadata[payonce_operation]";
+                    reporting_category,source_id,description,charge_id,payment_intent_id,payment_metadata[payonce_operation]";
         let line = |(line, minor): (usize, &i64)| {
             let gross = format!("{}.{:02}", minor / 100, minor % 100);
             let when = "2026-01-03 10:00:00";
             format!(
-                "po_{number},txn_{number}_{line},{when},{when},eur,{gross},0.00,{gross},charge,ch_1,ch_1,{INTENT},"
+                "po_{number},txn_{number}_{line},{when},{when},eur,{gross},0.00,{gross},charge,ch_1,,ch_1,{INTENT},"
             )
         };
         let lines: Vec<String> = amounts.iter().enumerate().map(line).collect();

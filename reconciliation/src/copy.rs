@@ -99,6 +99,13 @@ impl Row<'_> {
         self.field(&value.to_be_bytes())
     }
 
+    pub fn bigint_or_null(&mut self, value: Option<i64>) -> &mut Self {
+        match value {
+            Some(value) => self.bigint(value),
+            None => self.null(),
+        }
+    }
+
     pub fn boolean(&mut self, value: bool) -> &mut Self {
         self.field(&[u8::from(value)])
     }

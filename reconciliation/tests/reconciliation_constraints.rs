@@ -69,6 +69,12 @@ async fn files_and_chunks_hold_together(pool: PgPool) {
             insert(new, sha, &format!("$A, SHA, {}", good.replace("stripe_payout_reconciliation", "mt940"))),
         ),
         (
+            "settlement_file_identity_present",
+            insert(new, sha, &format!("$A, SHA, {good}"))
+                .replace("settled_at)", "settled_at, identity)")
+                .replace("null, null)", "null, null, '')"),
+        ),
+        (
             "settlement_file_lines_counted",
             insert(new, sha, &format!("$A, SHA, {}", good.replace("1, 10", "1, 0"))),
         ),
@@ -138,6 +144,18 @@ async fn lines_are_what_the_psp_said_and_stay_so(pool: PgPool) {
         ("settlement_line_kind_known", line(open, "2, 1", "new", "gift", good)),
         ("settlement_line_net_is_gross_less_fee", line(open, "2, 1", "new", "capture", "100, 3, 98, 'EUR'")),
         ("settlement_line_currency_iso", line(open, "2, 1", "new", "capture", "100, 3, 97, 'eur'")),
+        (
+            "settlement_line_presented_whole",
+            line(open, "2, 1", "new", "capture", good)
+                .replace("currency)\n", "currency, presented_amount)\n")
+                .replace("'EUR')", "'EUR', 1)"),
+        ),
+        (
+            "settlement_line_presented_iso",
+            line(open, "2, 1", "new", "capture", good)
+                .replace("currency)\n", "currency, presented_amount, presented_currency)\n")
+                .replace("'EUR')", "'EUR', 1, 'usd')"),
+        ),
         ("settlement_line_numbered", line(open, "0, 1", "new", "capture", good)),
         ("settlement_line_psp_line_id_present", line(open, "2, 1", "", "capture", good)),
         // a file that was read takes no more; nor does a chunk beyond its lines, or one that is not there

@@ -557,3 +557,23 @@ async fn a_late_success_opens_one_break_however_often_it_is_told(pool: PgPool) {
         [("late_success".to_owned(), Some(declined.operation_id.as_uuid()))]
     );
 }
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn a_file_of_another_psp_is_matched_and_keeps_what_it_says_besides(pool: PgPool) {
+    let shop = Shop::open(&pool).await;
+    let paid = shop.pays(1, 100).await;
+    let progress = shop.reconciles(support::adyens_report(&paid, "USD", "110.00").path()).await;
+    assert_eq!((progress.matched, progress.breaks), (1, 0));
+    assert_eq!(shop.balances().await.get("psp_balance EUR"), Some(&9_700));
+    let file: (String, Option<String>) =
+        sqlx::query_as("select format, identity from settlement_file").fetch_one(&pool).await.unwrap();
+    assert_eq!(file, ("adyen_settlement_detail".to_owned(), Some("ShopDE/17".to_owned())));
+    type Kept = (String, i64, String, i64, i64, i64);
+    let kept: Kept = sqlx::query_as(
+        "select method, presented_amount, presented_currency, interchange, scheme_fee, markup from settlement_line",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert_eq!(kept, ("visa".to_owned(), 11_000, "USD".to_owned(), 150, 50, 100));
+}

@@ -281,7 +281,7 @@ impl Shop {
         };
         let (first, sixth, eighth) = (of("o-1").await, of("o-6").await, of("o-8").await);
         let head = "automatic_payout_id,balance_transaction_id,created,available_on,currency,gross,fee,net,\
-                    reporting_category,source_id,charge_id,payment_intent_id,payment_metadata[payonce_operation]";
+                    reporting_category,source_id,charge_id,payment_intent_id,payment_metadata[payonce_operation],description";
         let lines = [
             format!("txn_1,T,T,eur,10.00,0.30,9.70,charge,ch_1,ch_1,pi_1,{first}"),
             format!("txn_6,T,T,eur,9.00,0.30,8.70,charge,ch_6,ch_6,pi_6,{sixth}"),
@@ -291,7 +291,7 @@ impl Shop {
             "txn_p,T,T,eur,-20.00,0.00,-20.00,payout,po_1,,,".to_owned(),
         ];
         let lines: Vec<String> =
-            lines.iter().map(|line| format!("po_1,{}", line.replace('T', "2026-01-03 10:00:00"))).collect();
+            lines.iter().map(|line| format!("po_1,{},", line.replace('T', "2026-01-03 10:00:00"))).collect();
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), format!("{head}\n{}\n", lines.join("\n"))).unwrap();
         let account = intake::account(&self.pool, self.merchant, Some(self.account)).await.unwrap();

@@ -6,7 +6,7 @@ use std::path::Path;
 use time::OffsetDateTime;
 
 use super::{Event, Observer, latest};
-use crate::statement::{Error, Line, Refusal, Statement};
+use crate::statement::{Error, Format, Line, Refusal, Statement};
 
 /// How often progress is told, in lines.
 const TELL_EVERY_LINES: u64 = 8_192;
@@ -22,6 +22,9 @@ pub(super) struct Document {
     pub sha256: [u8; 32],
     pub lines: u64,
     pub latest_at: Option<OffsetDateTime>,
+    pub format: Format,
+    /// What it is a version of, in its PSP's words.
+    pub identity: Option<String>,
     copy: File,
     /// Where every so many lines begin.
     marks: Vec<u64>,
@@ -38,13 +41,29 @@ impl Document {
             return Err(Refusal::of_file(&name, "no regular file", "a file that can be read").into());
         }
         let copy = tempfile::tempfile().map_err(|source| Error::Copy { file: name.clone(), source })?;
-        let mut document = Self { name, sha256: [0; 32], lines: 0, latest_at: None, copy, marks: Vec::new() };
-        document.check_lines(file, metadata.len(), observer)?;
+        let mut statement = Statement::open(&name, file)?;
+        let mut document = Self {
+            format: statement.format(),
+            name,
+            sha256: [0; 32],
+            lines: 0,
+            latest_at: None,
+            identity: None,
+            copy,
+            marks: Vec::new(),
+        };
+        document.check_lines(&mut statement, metadata.len(), observer)?;
+        document.sha256 = statement.sha256();
+        document.identity = statement.identity();
         Ok(document)
     }
 
-    fn check_lines(&mut self, file: File, size: u64, observer: &Observer) -> Result<(), Error> {
-        let mut statement = Statement::open(&self.name, file)?;
+    fn check_lines(
+        &mut self,
+        statement: &mut Statement<File>,
+        size: u64,
+        observer: &Observer,
+    ) -> Result<(), Error> {
         let mut copy = Copy::to(&self.copy);
         while let Some(line) = statement.next_line()? {
             if self.lines.is_multiple_of(MARKED_LINES) {
@@ -63,7 +82,6 @@ impl Document {
             let found = format!("{} lines", self.lines);
             return Err(Refusal::of_file(&self.name, found, format!("at most {most}")).into());
         }
-        self.sha256 = statement.sha256();
         Ok(())
     }
 

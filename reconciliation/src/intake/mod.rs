@@ -10,6 +10,7 @@ mod document;
 mod error;
 mod repo;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
@@ -248,22 +249,29 @@ impl Work {
     }
 }
 
-/// Stores those of the lines that are not there, and answers them; the others are breaks.
+/// Stores those of the lines that are not there, and answers them; the others are breaks. Of two with one identity the
+/// first is kept.
 async fn store_new_in_tx(
     tx: &mut PgTransaction<'_>,
     target: Target,
     chunk_no: i32,
-    lines: Vec<Line>,
+    mut lines: Vec<Line>,
 ) -> Result<Vec<Line>, Error> {
-    if repo::copy_lines(tx, target, chunk_no, &lines).await? {
-        return Ok(lines);
+    let mut again = Vec::new();
+    while !repo::copy_lines(tx, target, chunk_no, &lines).await? {
+        // one of them is stored, by a rival that has committed since perhaps, or is here twice
+        let known = repo::first_lines(tx, target, &lines).await?;
+        let mut seen = HashSet::new();
+        let is_new =
+            |line: &Line| !known.contains_key(&line.psp_line_id) && seen.insert(line.psp_line_id.clone());
+        let twice;
+        (lines, twice) = lines.into_iter().partition(is_new);
+        again.extend::<Vec<Line>>(twice);
     }
-    let mut stored = repo::insert_lines(tx, target, chunk_no, &lines).await?;
-    stored.sort_unstable();
-    let (new, again): (Vec<Line>, Vec<Line>) =
-        lines.into_iter().partition(|line| stored.binary_search(&line.line_no).is_ok());
-    open_duplicates(tx, target, &again).await?;
-    Ok(new)
+    if !again.is_empty() {
+        open_duplicates(tx, target, &again).await?;
+    }
+    Ok(lines)
 }
 
 async fn open_duplicates(tx: &mut PgTransaction<'_>, target: Target, again: &[Line]) -> Result<(), Error> {

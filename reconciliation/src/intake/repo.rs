@@ -2,13 +2,11 @@ use std::collections::HashMap;
 
 use money::{FileId, MerchantId, PspAccountId};
 use sqlx::{PgPool, PgTransaction};
-use time::{Date, OffsetDateTime};
-use uuid::Uuid;
 
 use super::Target;
 use super::document::Document;
 use crate::copy::Rows;
-use crate::statement::{Format, Line};
+use crate::statement::Line;
 
 /// An account of a merchant's at a PSP.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,18 +61,19 @@ pub(super) async fn begin_file(
     // the id follows from the content: rivals trip either key of the file, whichever is looked at first
     sqlx::query!(
         "insert into settlement_file (merchant_id, file_id, psp_account_id, sha256, name, format, lines, chunk_lines,
-             latest_at, state, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'reading', now())
+             latest_at, identity, state, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'reading', now())
          on conflict do nothing",
         merchant.as_uuid(),
         file_id.as_uuid(),
         account.psp_account_id.as_uuid(),
         document.sha256.as_slice(),
         document.name.chars().take(255).collect::<String>(),
-        Format::StripePayoutReconciliation.as_str(),
+        document.format.as_str(),
         document.lines as i32,
         chunk_lines as i32,
         document.latest_at,
+        document.identity,
     )
     .execute(pool)
     .await?;
@@ -137,52 +136,6 @@ pub(super) async fn count_duplicates(
     Ok(())
 }
 
-/// Lines column by column, as `unnest` takes them.
-#[derive(Default)]
-struct Columns<'a> {
-    line_nos: Vec<i32>,
-    psp_line_ids: Vec<&'a str>,
-    kinds: Vec<&'a str>,
-    categories: Vec<&'a str>,
-    gross: Vec<i64>,
-    fees: Vec<i64>,
-    net: Vec<i64>,
-    currencies: Vec<&'a str>,
-    occurred_at: Vec<OffsetDateTime>,
-    value_dates: Vec<Date>,
-    payout_ids: Vec<Option<&'a str>>,
-    operation_ids: Vec<Option<Uuid>>,
-    order_ids: Vec<Option<&'a str>>,
-    psp_references: Vec<Option<&'a str>>,
-    psp_movements: Vec<Option<&'a str>>,
-    psp_sources: Vec<Option<&'a str>>,
-}
-
-impl<'a> Columns<'a> {
-    fn of(lines: &'a [Line]) -> Self {
-        let mut columns = Self::default();
-        for line in lines {
-            columns.line_nos.push(line.line_no);
-            columns.psp_line_ids.push(&line.psp_line_id);
-            columns.kinds.push(line.kind.as_str());
-            columns.categories.push(&line.category);
-            columns.gross.push(line.gross);
-            columns.fees.push(line.fee);
-            columns.net.push(line.net);
-            columns.currencies.push(line.currency.code());
-            columns.occurred_at.push(line.occurred_at);
-            columns.value_dates.push(line.value_date);
-            columns.payout_ids.push(line.payout_id.as_deref());
-            columns.operation_ids.push(line.operation_id.map(|id| id.as_uuid()));
-            columns.order_ids.push(line.order_id.as_deref());
-            columns.psp_references.push(line.psp_reference.as_deref());
-            columns.psp_movements.push(line.psp_movement.as_deref());
-            columns.psp_sources.push(line.psp_source.as_deref());
-        }
-        columns
-    }
-}
-
 /// Stores the lines; false when one of them is there already, and none is stored.
 pub(super) async fn copy_lines(
     tx: &mut PgTransaction<'_>,
@@ -190,7 +143,7 @@ pub(super) async fn copy_lines(
     chunk_no: i32,
     lines: &[Line],
 ) -> Result<bool, sqlx::Error> {
-    let mut rows = Rows::of(20, lines.len() * 400);
+    let mut rows = Rows::of(26, lines.len() * 400);
     for line in lines {
         rows.row()
             .uuid(target.merchant.as_uuid())
@@ -212,59 +165,19 @@ pub(super) async fn copy_lines(
             .text_or_null(line.order_id.as_deref())
             .text_or_null(line.psp_reference.as_deref())
             .text_or_null(line.psp_movement.as_deref())
-            .text_or_null(line.psp_source.as_deref());
+            .text_or_null(line.psp_source.as_deref())
+            .text_or_null(line.method.as_deref())
+            .bigint_or_null(line.presented.map(|presented| presented.minor))
+            .text_or_null(line.presented.map(|presented| presented.currency.code()))
+            .bigint_or_null(line.fee_parts.interchange)
+            .bigint_or_null(line.fee_parts.scheme)
+            .bigint_or_null(line.fee_parts.markup);
     }
     let statement =
         "copy settlement_line (merchant_id, file_id, line_no, chunk_no, psp_account_id, psp_line_id, kind, category, gross,
              fee, net, currency, occurred_at, value_date, payout_id, operation_id, order_id, psp_reference, psp_movement,
-             psp_source) from stdin (format binary)";
+             psp_source, method, presented_amount, presented_currency, interchange, scheme_fee, markup) from stdin (format binary)";
     rows.send_in_tx(tx, statement).await
-}
-
-/// Stores the lines that were never stored before, and answers which those are. Rivals with the same lines insert them
-/// in one order, and of two in this chunk the first is kept.
-pub(super) async fn insert_lines(
-    tx: &mut PgTransaction<'_>,
-    target: Target,
-    chunk_no: i32,
-    lines: &[Line],
-) -> Result<Vec<i32>, sqlx::Error> {
-    let columns = Columns::of(lines);
-    sqlx::query_scalar!(
-        "insert into settlement_line (merchant_id, file_id, chunk_no, psp_account_id, line_no, psp_line_id, kind, category,
-             gross, fee, net, currency, occurred_at, value_date, payout_id, operation_id, order_id, psp_reference,
-             psp_movement, psp_source)
-         select $1, $2, $3, $4, l.* from unnest($5::int[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::bigint[],
-             $11::bigint[], $12::text[], $13::timestamptz[], $14::date[], $15::text[], $16::uuid[], $17::text[], $18::text[],
-             $19::text[], $20::text[])
-             as l (line_no, psp_line_id, kind, category, gross, fee, net, currency, occurred_at, value_date, payout_id,
-                   operation_id, order_id, psp_reference, psp_movement, psp_source)
-         order by l.psp_line_id, l.line_no
-         on conflict (merchant_id, psp_account_id, psp_line_id) do nothing
-         returning line_no",
-        target.merchant.as_uuid(),
-        target.file_id.as_uuid(),
-        chunk_no,
-        target.psp_account_id.as_uuid(),
-        &columns.line_nos,
-        &columns.psp_line_ids as &[&str],
-        &columns.kinds as &[&str],
-        &columns.categories as &[&str],
-        &columns.gross,
-        &columns.fees,
-        &columns.net,
-        &columns.currencies as &[&str],
-        &columns.occurred_at,
-        &columns.value_dates,
-        &columns.payout_ids as &[Option<&str>],
-        &columns.operation_ids as &[Option<Uuid>],
-        &columns.order_ids as &[Option<&str>],
-        &columns.psp_references as &[Option<&str>],
-        &columns.psp_movements as &[Option<&str>],
-        &columns.psp_sources as &[Option<&str>],
-    )
-    .fetch_all(&mut **tx)
-    .await
 }
 
 /// The line that was stored, where another came with its identity.

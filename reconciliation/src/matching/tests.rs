@@ -41,6 +41,9 @@ fn line(kind: LineKind, gross: i64, reference: Option<&str>, ours: Option<u128>)
         order_id: None,
         psp_reference: name.clone(),
         psp_movement: None,
+        presented: None,
+        fee_parts: crate::statement::FeeParts::default(),
+        method: None,
         psp_source: name,
     }
 }

@@ -14,7 +14,7 @@ use super::booking::Booking;
 use super::candidates::Lookup;
 use crate::copy::Rows;
 use crate::matching::{Effect, Operation, Rule, Standing};
-use crate::statement::{Line, LineKind};
+use crate::statement::{FeeParts, Line, LineKind};
 
 pub(super) async fn merchants_due(pool: &PgPool) -> Result<Vec<MerchantId>, sqlx::Error> {
     // two index probes per merchant, however many files and lines there are
@@ -99,6 +99,10 @@ impl TryFrom<LineRow> for Stored {
             psp_reference: row.psp_reference,
             psp_movement: row.psp_movement,
             psp_source: row.psp_source,
+            // the row has them, and nothing that is decided here asks
+            presented: None,
+            fee_parts: FeeParts::default(),
+            method: None,
         };
         Ok(Self { chunk_no: row.chunk_no, line, refused: row.refused })
     }

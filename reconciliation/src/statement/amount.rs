@@ -1,35 +1,34 @@
 use money::Currency;
-use rust_decimal::Decimal;
 
 /// The exact minor units of an amount written in major units, such as `-12.5` in EUR; or what was expected instead.
 /// Nothing is rounded: more places than the currency has are an error unless they are zeros.
 pub(super) fn minor_units(text: &str, currency: Currency) -> Result<i64, String> {
-    let exponent = currency.exponent();
-    let expected = || {
-        format!(
-            "an amount in {currency} such as {}",
-            if exponent == 0 { "-12".to_owned() } else { format!("-12.{:0>1$}", 5, exponent as usize) }
-        )
-    };
-    if !is_plain(text) {
-        return Err(expected());
-    }
-    let too_large = || format!("an amount in {currency} that fits 64 bits of minor units");
-    let major = Decimal::from_str_exact(text).map_err(|_| too_large())?;
-    let minor = major.checked_mul(Decimal::from(10_u64.pow(exponent))).ok_or_else(too_large)?;
-    if !minor.fract().is_zero() {
+    let exponent = currency.exponent() as usize;
+    let unsigned = text.strip_prefix('-');
+    let (whole, places) = split(unsigned.unwrap_or(text)).ok_or_else(|| {
+        let example = if exponent == 0 { "-12".to_owned() } else { format!("-12.{:0>exponent$}", 5) };
+        format!("an amount in {currency} such as {example}")
+    })?;
+    let (kept, beyond) = places.as_bytes().split_at(places.len().min(exponent));
+    if beyond.iter().any(|digit| *digit != b'0') {
         return Err(format!("at most {exponent} decimal places, as {currency} has"));
     }
-    i64::try_from(minor).map_err(|_| too_large())
+    let filled = std::iter::repeat_n(&b'0', exponent - kept.len());
+    let sign = if unsigned.is_some() { -1 } else { 1 };
+    let digits = whole.as_bytes().iter().chain(kept).chain(filled);
+    let minor = digits.map(|digit| sign * i64::from(digit - b'0')).try_fold(0_i64, |minor, digit| {
+        // towards the sign: the smallest number has no positive counterpart
+        minor.checked_mul(10)?.checked_add(digit)
+    });
+    minor.ok_or_else(|| format!("an amount in {currency} that fits 64 bits of minor units"))
 }
 
-/// `-`, digits, and perhaps a point and digits. The decimal crate takes more than a PSP writes.
-fn is_plain(text: &str) -> bool {
+/// Digits, and those after a point if there is one; none where it is anything else.
+fn split(unsigned: &str) -> Option<(&str, &str)> {
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    let unsigned = text.strip_prefix('-').unwrap_or(text);
     match unsigned.split_once('.') {
-        None => digits(unsigned),
-        Some((whole, places)) => digits(whole) && digits(places),
+        None => digits(unsigned).then_some((unsigned, "")),
+        Some((whole, places)) => (digits(whole) && digits(places)).then_some((whole, places)),
     }
 }
 

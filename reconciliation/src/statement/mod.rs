@@ -3,23 +3,32 @@
 //! Columns are found by their names. Nothing is rounded, guessed or skipped: a file with anything wrong in it is refused
 //! whole, and the [`Refusal`] says where, what was found and what was expected.
 
+mod adyen;
 mod amount;
 mod digest;
+mod paypal;
 mod refusal;
 mod stripe;
+mod table;
 
-use money::{Currency, OperationId};
+use std::io::Read;
+
+use money::{Currency, Money, OperationId};
 use serde::{Deserialize, Serialize};
 use time::{Date, OffsetDateTime};
 
 pub use refusal::{Error, Refusal};
-pub use stripe::Statement;
+use table::{Row, Table};
 
 /// The layouts that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// Stripe's itemised payout reconciliation, as CSV.
     StripePayoutReconciliation,
+    /// Adyen's settlement detail report, as CSV.
+    AdyenSettlementDetail,
+    /// PayPal's settlement report, as CSV.
+    PaypalSettlement,
 }
 
 impl Format {
@@ -27,6 +36,8 @@ impl Format {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::StripePayoutReconciliation => "stripe_payout_reconciliation",
+            Self::AdyenSettlementDetail => "adyen_settlement_detail",
+            Self::PaypalSettlement => "paypal_settlement",
         }
     }
 }
@@ -107,6 +118,12 @@ pub struct Line {
     pub net: i64,
     /// The currency of all three.
     pub currency: Currency,
+    /// What the buyer paid or got back, where that is in another currency.
+    pub presented: Option<Money>,
+    /// What the fee is made of, where the file tells.
+    pub fee_parts: FeeParts,
+    /// How the buyer paid, in the PSP's word.
+    pub method: Option<String>,
     /// When it happened at the PSP.
     pub occurred_at: OffsetDateTime,
     /// The day it counts in our balance there.
@@ -123,6 +140,118 @@ pub struct Line {
     pub psp_movement: Option<String>,
     /// What the line itself is: `ch_...`, `re_...`, `po_...`.
     pub psp_source: Option<String>,
+}
+
+/// What a fee is made of, in minor units; none where it is not told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeeParts {
+    /// To the buyer's bank.
+    pub interchange: Option<i64>,
+    /// To the card scheme.
+    pub scheme: Option<i64>,
+    /// To the PSP.
+    pub markup: Option<i64>,
+}
+
+/// A file being read: a line at a time, whatever its size.
+pub struct Statement<R> {
+    file: String,
+    table: Table<R>,
+    layout: Layout,
+}
+
+enum Layout {
+    Stripe(stripe::Layout),
+    Adyen(adyen::Layout),
+    Paypal(paypal::Layout),
+}
+
+impl Layout {
+    /// The layout of a file with this first record.
+    fn of(row: Row<'_>) -> Result<Self, Refusal> {
+        let has = |name: &str| row.fields.iter().any(|field| field.trim() == name);
+        if row.field(0) == paypal::TELLING {
+            let mut layout = paypal::Layout::new();
+            layout.line(row)?;
+            return Ok(Self::Paypal(layout));
+        }
+        if has(stripe::TELLING) {
+            return stripe::Layout::of(&row).map(Self::Stripe);
+        }
+        if has(adyen::TELLING) {
+            return adyen::Layout::of(&row).map(Self::Adyen);
+        }
+        let expected = "the header of an itemised payout reconciliation (Stripe), a settlement detail report (Adyen) or a \
+                        settlement report (PayPal)";
+        Err(row.refuse(refusal::quoted(&row.fields.iter().collect::<Vec<_>>().join(",")), expected))
+    }
+
+    fn line(&mut self, row: Row<'_>) -> Result<Option<Line>, Refusal> {
+        match self {
+            Self::Stripe(layout) => layout.line(row).map(Some),
+            Self::Adyen(layout) => layout.line(row).map(Some),
+            Self::Paypal(layout) => layout.line(row),
+        }
+    }
+}
+
+impl<R: Read> Statement<R> {
+    /// Reads the header, which tells what file it is.
+    ///
+    /// # Errors
+    /// When it is no file that can be read, a column is missing or there twice, or the file cannot be got at.
+    pub fn open(file: &str, source: R) -> Result<Self, Error> {
+        let mut table = Table::open(file, source, b',');
+        let layout = match table.next()? {
+            Some(row) => Layout::of(row)?,
+            None => return Err(Refusal::of_file(file, "nothing", "a settlement file").into()),
+        };
+        Ok(Self { file: file.to_owned(), table, layout })
+    }
+
+    /// The next line; none at the end.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or says something that it may not.
+    pub fn next_line(&mut self) -> Result<Option<Line>, Error> {
+        while let Some(row) = self.table.next()? {
+            if let Some(line) = self.layout.line(row)? {
+                return Ok(Some(line));
+            }
+        }
+        if let Layout::Paypal(layout) = &self.layout {
+            layout.end(&self.file)?;
+        }
+        Ok(None)
+    }
+
+    /// What layout it has.
+    pub const fn format(&self) -> Format {
+        match self.layout {
+            Layout::Stripe(_) => Format::StripePayoutReconciliation,
+            Layout::Adyen(_) => Format::AdyenSettlementDetail,
+            Layout::Paypal(_) => Format::PaypalSettlement,
+        }
+    }
+
+    /// What the file is a version of, in its PSP's words, once [`Self::next_line`] has answered none: a corrected file is the same.
+    pub fn identity(&self) -> Option<String> {
+        match &self.layout {
+            Layout::Stripe(_) => None,
+            Layout::Adyen(layout) => layout.identity(),
+            Layout::Paypal(layout) => layout.identity(),
+        }
+    }
+
+    /// How far the file was read, in bytes.
+    pub fn bytes_read(&self) -> u64 {
+        self.table.bytes_read()
+    }
+
+    /// The SHA-256 of the content, once [`Self::next_line`] has answered none.
+    pub fn sha256(&self) -> [u8; 32] {
+        self.table.sha256()
+    }
 }
 
 #[cfg(test)]

@@ -28,6 +28,9 @@ fn charge() -> Line {
         fee: 300,
         net: 9_700,
         currency: Currency::EUR,
+        presented: None,
+        fee_parts: FeeParts::default(),
+        method: None,
         occurred_at: datetime!(2026-01-02 10:20:30 UTC),
         value_date: date!(2026 - 01 - 04),
         payout_id: Some("po_1".to_owned()),
@@ -148,15 +151,15 @@ fn a_refusal_names_file_line_column_found_and_expected() {
     let with = |from: &str, to: &str| format!("{HEADER}\n{CHARGE}\n{}\n", CHARGE.replacen(from, to, 1));
     let without = |column: &str| format!("{}\n", HEADER.replace(column, "other"));
     let in_header = "it in the header of an itemised payout reconciliation";
-    for column in
-        ["balance_transaction_id", "reporting_category", "payment_metadata[payonce_operation]", "net"]
-    {
+    for column in ["reporting_category", "payment_metadata[payonce_operation]", "net", "description"] {
         let expected = format!("f.csv, line 1, column {column}: found no such column, expected {in_header}");
         check(without(column), &expected);
     }
+    check(String::new(), "f.csv: found nothing, expected a settlement file");
     check(
-        String::new(),
-        &format!("f.csv, line 1, column balance_transaction_id: found nothing, expected {in_header}"),
+        "Id,Amount\n1,2\n".to_owned(),
+        "f.csv, line 1: found \"Id,Amount\", expected the header of an itemised payout reconciliation (Stripe), a settlement \
+         detail report (Adyen) or a settlement report (PayPal)",
     );
     check(
         format!("{HEADER},net\n"),
@@ -164,7 +167,7 @@ fn a_refusal_names_file_line_column_found_and_expected() {
     );
     check(
         with("eur", "xau"),
-        r#"f.csv, line 3, column currency: found "xau", expected an ISO 4217 currency code such as eur"#,
+        r#"f.csv, line 3, column currency: found "xau", expected an ISO 4217 currency code such as EUR"#,
     );
     check(
         with("100.00", "1oo.00"),

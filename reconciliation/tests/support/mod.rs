@@ -292,6 +292,20 @@ pub fn splits(paid: &Paid) -> Vec<Split> {
     }]
 }
 
+/// A settlement detail report of Adyen's with a capture of 100 EUR, which the buyer paid as `gross` in `currency`.
+pub fn adyens_report(paid: &Paid, currency: &str, gross: &str) -> tempfile::NamedTempFile {
+    let content = format!(
+        "Company Account,Merchant Account,Psp Reference,Merchant Reference,Payment Method,Creation Date,TimeZone,Type,\
+         Modification Reference,Gross Currency,Gross Debit (GC),Gross Credit (GC),Exchange Rate,Net Currency,Net Debit (NC),\
+         Net Credit (NC),Commission (NC),Markup (NC),Scheme Fees (NC),Interchange (NC),Batch Number\n\
+         Shop,ShopDE,{},{},visa,2026-01-02 10:20:30,CET,Settled,8836,{currency},,{gross},1,EUR,,97.00,,1.00,0.50,1.50,17\n",
+        paid.intent, paid.operation_id
+    );
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), content).unwrap();
+    file
+}
+
 /// A settlement file of Stripe's, being written.
 pub struct SettlementFile {
     content: String,

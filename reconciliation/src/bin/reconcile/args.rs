@@ -15,7 +15,8 @@ may run at once, beside the service too.";
 
 /// Reconcile settlement files: match their lines to what was charged, book them, and list what differs.
 ///
-/// Reads Stripe's itemised payout reconciliation as CSV, with the column `payment_metadata[payonce_operation]`.
+/// Reads, by their headers, Stripe's itemised payout reconciliation with the columns `description` and
+/// `payment_metadata[payonce_operation]`, Adyen's settlement detail report, and PayPal's settlement report, all as CSV.
 #[derive(Debug, Parser)]
 #[command(name = "reconcile", version, after_help = EXIT_CODES)]
 pub struct Args {

@@ -34,6 +34,9 @@ fn line(kind: LineKind, gross: i64, fee: i64) -> Line {
         order_id: None,
         psp_reference: None,
         psp_movement: None,
+        presented: None,
+        fee_parts: crate::statement::FeeParts::default(),
+        method: None,
         psp_source: None,
     }
 }
