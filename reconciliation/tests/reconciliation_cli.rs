@@ -205,3 +205,21 @@ async fn arguments_that_are_wrong_are_refused(pool: PgPool) {
     let help = String::from_utf8(help.stdout).unwrap();
     assert!(help.contains("Exit codes:") && help.contains("3  refused"), "{help}");
 }
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn what_the_books_refuse_is_told_at_once_and_not_waited_for(pool: PgPool) {
+    let shop = Shop::open(&pool).await;
+    let broken = shop.pays(1, 100).await;
+    sqlx::query("update payment_split set amount = amount + 1 where payment_id = $1")
+        .bind(broken.payment_id.as_uuid())
+        .execute(&pool)
+        .await
+        .unwrap();
+    let file = SettlementFile::new().capture(&broken).write();
+    let (exit, report) = report(&shop, &[&file], &[]).await;
+    assert_eq!((exit, &report["verdict"]), (2, &json!("incomplete")));
+    let reasons: Vec<&str> =
+        report["incomplete_because"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert!(reasons.contains(&"the books refused 1 chunk of lines; the log says why"), "{reasons:?}");
+    assert!(!reasons.iter().any(|reason| reason.contains("gave up")), "{reasons:?}");
+}

@@ -57,13 +57,11 @@ impl Error {
         }
     }
 
-    /// Whether two transactions waited for each other and this one gave way: it may be tried again.
-    pub(super) fn is_deadlock(&self) -> bool {
+    /// Whether it only lost to another transaction: it may be tried again.
+    pub(super) fn gave_way(&self) -> bool {
         match self {
-            Self::Booking(error) => error.is_deadlock(),
-            Self::Database(error) => {
-                error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "40P01")
-            }
+            Self::Booking(error) => error.gave_way(),
+            Self::Database(error) => run::gave_way(error),
             _ => false,
         }
     }

@@ -37,8 +37,9 @@ const SLICE_LINES: usize = 4_000;
 /// Chunks that are worked on at once: while one waits for the database, the other is decided.
 const WORKERS: usize = 2;
 
-/// How often a chunk gives way to another that waits for it: files that repeat each other's lines can meet crosswise.
-const DEADLOCKS: u32 = 5;
+/// How often a chunk is tried again that gave way to another: files that repeat each other's lines can meet crosswise, and
+/// a rival may be long at the same chunk.
+const TRIES_AGAIN: u32 = 5;
 
 /// What happened so far, for a progress bar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,7 +197,7 @@ impl Work {
     /// Stores and books a chunk in one commit; does nothing when it is there. What the books refuse is not stored: it is
     /// when the file is given again, once a person has found out why.
     async fn chunk(&self, chunk_no: i32) -> Result<run::Progress, Error> {
-        let mut tries = DEADLOCKS;
+        let mut tries = TRIES_AGAIN;
         loop {
             match self.try_chunk(chunk_no).await {
                 Err(Error::Booking(error)) if error.is_refusal() => {
@@ -204,7 +205,7 @@ impl Work {
                     tracing::error!(%merchant, file = %file_id, chunk_no, %error, "a chunk cannot be booked");
                     return Ok(run::Progress { blocked: 1, ..run::Progress::default() });
                 }
-                Err(error) if error.is_deadlock() && tries > 0 => tries -= 1,
+                Err(error) if error.gave_way() && tries > 0 => tries -= 1,
                 done => return done,
             }
         }

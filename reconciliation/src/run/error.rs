@@ -45,12 +45,17 @@ impl Error {
         }
     }
 
-    /// Whether two transactions waited for each other and this one gave way: it may be tried again.
-    pub(crate) fn is_deadlock(&self) -> bool {
-        let database = match self {
-            Self::Database(error) | Self::Ledger(ledger::Error::Database(error)) => error.as_database_error(),
-            _ => None,
-        };
-        database.and_then(|error| error.code()).is_some_and(|code| code == "40P01")
+    /// Whether it only lost to another transaction: it may be tried again.
+    pub(crate) fn gave_way(&self) -> bool {
+        match self {
+            Self::Database(error) | Self::Ledger(ledger::Error::Database(error)) => gave_way(error),
+            _ => false,
+        }
     }
+}
+
+/// Whether two transactions waited for each other and this one was ended, or one waited longer than it may.
+pub(crate) fn gave_way(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| code == "40P01" || code == "55P03")
 }

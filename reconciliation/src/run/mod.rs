@@ -33,6 +33,7 @@ use sqlx::{PgPool, PgTransaction};
 
 pub(crate) use batch::{Batch, Stored};
 pub use error::Error;
+pub(crate) use error::gave_way;
 
 /// What was done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -1,6 +1,4 @@
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use money::{FileId, MerchantId};
@@ -39,11 +37,10 @@ async fn reconcile_in(pool: &PgPool, args: &Args) -> Report {
     {
         given.failures.push(with_causes(&error));
     }
-    let mut lines = 0;
     for path in &args.files {
-        lines += take_in(pool, args.merchant, &account, path, &mut given).await;
+        take_in(pool, args.merchant, &account, path, &mut given).await;
     }
-    settle(pool, args, lines, &mut given).await;
+    settle(pool, args, &mut given).await;
     match report::make(pool, args.merchant, account.psp_account_id, &given).await {
         Ok(report) => report,
         Err(error) => Report::of_nothing(Verdict::Incomplete, with_causes(&error)),
@@ -67,14 +64,8 @@ async fn drop_interrupted(
     Ok(())
 }
 
-/// Takes a file in and answers how many new lines it brings.
-async fn take_in(
-    pool: &PgPool,
-    merchant: MerchantId,
-    account: &Account,
-    path: &Path,
-    given: &mut Given,
-) -> u64 {
+/// Takes a file in.
+async fn take_in(pool: &PgPool, merchant: MerchantId, account: &Account, path: &Path, given: &mut Given) {
     let progress = Progress::begin("");
     let observer = progress.observer(&path.display().to_string());
     let taken = intake::take_in(pool, merchant, account, path, CHUNK_LINES, observer).await;
@@ -85,7 +76,6 @@ async fn take_in(
                 given.files.push((taken.file_id, taken.known_before));
             }
             given.blocked += taken.progress.blocked;
-            if taken.known_before { 0 } else { taken.lines - taken.progress.lines }
         }
         Err(error) if error.is_refusal() => {
             let refusal = match &error {
@@ -93,23 +83,21 @@ async fn take_in(
                 _ => None,
             };
             given.refused.push(Refused { message: with_causes(&error), refusal });
-            0
         }
-        Err(error) => {
-            given.failures.push(with_causes(&error));
-            0
-        }
+        Err(error) => given.failures.push(with_causes(&error)),
     }
 }
 
 /// Settles until everything given is booked or found to differ, or the time to wait is over.
-async fn settle(pool: &PgPool, args: &Args, lines: u64, given: &mut Given) {
+async fn settle(pool: &PgPool, args: &Args, given: &mut Given) {
+    let refused_at_once = given.blocked;
     let files: Vec<FileId> = given.files.iter().map(|(file, _)| *file).collect();
     let progress = Progress::begin("settling");
     let deadline = Instant::now() + Duration::from_secs(args.wait);
     loop {
-        match settle_once(pool, args.merchant, lines, &progress).await {
-            Ok(blocked) => given.blocked = blocked,
+        match run::settle(pool, args.merchant, |_| ()).await {
+            // what is refused again is the same
+            Ok(settled) => given.blocked = refused_at_once + settled.blocked,
             Err(error) => {
                 given.failures.push(with_causes(&error));
                 break;
@@ -139,30 +127,4 @@ async fn settle(pool: &PgPool, args: &Args, lines: u64, given: &mut Given) {
 /// Lines that wait for the service, and files that others are still booking.
 async fn still_open(pool: &PgPool, merchant: MerchantId, files: &[FileId]) -> Result<u64, sqlx::Error> {
     Ok(evidence::waiting(pool, merchant, files).await? + run::unsettled(pool, merchant, files).await?)
-}
-
-/// Settles what is due and answers how many chunks the books refused.
-async fn settle_once(
-    pool: &PgPool,
-    merchant: MerchantId,
-    lines: u64,
-    progress: &Progress,
-) -> Result<u64, run::Error> {
-    let settled = Arc::new(AtomicU64::new(0));
-    let settler = || {
-        let (settled, progress) = (settled.clone(), progress.clone());
-        let mut told = 0;
-        async move {
-            run::settle(pool, merchant, |done| {
-                let all = settled.fetch_add(done.lines - told, Ordering::Relaxed) + done.lines - told;
-                told = done.lines;
-                progress.at(all, lines.max(all));
-            })
-            .await
-        }
-    };
-    // two: while one waits for the database, the other reads or decides
-    let (one, other) = tokio::try_join!(settler(), settler())?;
-    // each of them meets the chunks that cannot be booked
-    Ok(one.blocked.max(other.blocked))
 }

@@ -1,13 +1,15 @@
 //! The operations that lines name, looked up for many at once.
 
+mod repo;
+
 use std::collections::{HashMap, HashSet};
 
 use money::{MerchantId, OperationId, PaymentId, PspAccountId};
 use sqlx::PgTransaction;
 use wallet::wallet::Split;
 
+use super::Error;
 use super::batch::Stored;
-use super::{Error, repo};
 use crate::matching::{Candidates, Effect, Operation, reference_of};
 use crate::statement::{Line, LineKind};
 
