@@ -18,4 +18,5 @@ pub mod intake;
 pub mod matching;
 pub mod report;
 pub mod run;
+pub mod source;
 pub mod statement;

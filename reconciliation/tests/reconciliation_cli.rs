@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
@@ -61,6 +62,35 @@ async fn a_clean_file_exits_zero_and_again_says_that_nothing_changed(pool: PgPoo
     let told = String::from_utf8(told.stdout).unwrap();
     assert!(told.contains("settlement.csv: 3 lines, settled, known before: nothing changed"), "{told}");
     assert!(told.contains("verdict: clean"), "{told}");
+    shop.check_books().await;
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn a_folder_is_reconciled_whole_and_the_same_content_packed_or_piped_is_the_same_file(pool: PgPool) {
+    let shop = Shop::open(&pool).await;
+    let first = SettlementFile::new().capture(&shop.pays(1, 100).await).write();
+    let second = SettlementFile::new().capture(&shop.pays(2, 50).await).write();
+    let folder = tempfile::tempdir().unwrap();
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packed.write_all(&std::fs::read(&*first).unwrap()).unwrap();
+    std::fs::write(folder.path().join("1.csv.gz"), packed.finish().unwrap()).unwrap();
+    std::fs::copy(&*second, folder.path().join("2.csv")).unwrap();
+    let (exit, given) = report(&shop, &[folder.path()], &[]).await;
+    assert_eq!((exit, &given["currencies"][0]["matched"]), (0, &json!(2)));
+    let names: Vec<&str> =
+        given["files"].as_array().unwrap().iter().map(|file| file["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["1.csv.gz", "2.csv"]);
+
+    let mut piped = program(&shop, &[Path::new("-")]);
+    piped.args(["--json", "-"]).stdin(std::fs::File::open(&*first).unwrap());
+    let output = piped.output().await.unwrap();
+    let again: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((code(&output), &again["files"][0]["known_before"]), (0, &json!(true)), "{again}");
+    assert_eq!(shop.count("settlement_file").await, 2);
+
+    let nothing = tempfile::tempdir().unwrap();
+    let (exit, refused) = report(&shop, &[nothing.path(), &first], &[]).await;
+    assert_eq!((exit, &refused["refused"][0]["refusal"]["found"]), (3, &json!("a folder without files")));
     shop.check_books().await;
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use money::{Currency, Money, PspAccountId};
 use reconciliation::break_::{self, BreakKind, NewBreak};
 use reconciliation::matching::Effect;
+use reconciliation::source::Source;
 use reconciliation::{evidence, intake, run};
 use sqlx::PgPool;
 use support::{PAID_AT, SettlementFile, Shop, write};
@@ -331,9 +332,11 @@ async fn a_crash_between_chunks_is_taken_up_where_it_was(pool: PgPool) {
         file = file.capture(&shop.pays(number, 10).await);
     }
     let file = file.write();
+    let source = Source::from(&*file);
     // the run dies in the middle of the file: its future is dropped in the third chunk, so that at least one is committed
     let stored = Arc::new(tokio::sync::Notify::new());
     let account = intake::account(&pool, shop.merchant, None).await.unwrap();
+    let of_the_run = sqlx::PgPool::connect_with((*pool.connect_options()).clone()).await.unwrap();
     let signal = stored.clone();
     let observer: intake::Observer = Arc::new(move |event| {
         if matches!(event, intake::Event::Stored { lines: 7.., .. }) {
@@ -343,8 +346,9 @@ async fn a_crash_between_chunks_is_taken_up_where_it_was(pool: PgPool) {
     tokio::select! {
         biased;
         () = stored.notified() => {}
-        taken = intake::take_in(&pool, shop.merchant, &account, &file, 3, observer) => panic!("{taken:?}"),
+        taken = intake::take_in(&of_the_run, shop.merchant, &account, &source, 3, observer) => panic!("{taken:?}"),
     }
+    of_the_run.close().await;
     assert!(shop.count("settlement_line").await >= 3);
     shop.check_books().await;
     let interrupted = intake::interrupted(&pool, shop.merchant, shop.account).await.unwrap();
@@ -524,7 +528,8 @@ async fn the_account_is_the_named_one_or_the_only_one(pool: PgPool) {
     let file = SettlementFile::new().fee("txn_1", 1).write();
     shop.takes_in(&file).await.unwrap();
     let observer: intake::Observer = Arc::new(|_| ());
-    let elsewhere = intake::take_in(&pool, shop.merchant, &named, &file, 10, observer).await.unwrap_err();
+    let elsewhere =
+        intake::take_in(&pool, shop.merchant, &named, &Source::from(&*file), 10, observer).await.unwrap_err();
     assert!(matches!(elsewhere, intake::Error::OtherAccount { .. }), "{elsewhere}");
 }
 

@@ -1,11 +1,11 @@
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
 
 use time::OffsetDateTime;
 
 use super::{Event, Observer, latest};
+use crate::source::{Position, Source};
 use crate::statement::{Error, Format, Line, Refusal, Statement};
 
 /// How often progress is told, in lines.
@@ -32,16 +32,12 @@ pub(super) struct Document {
 
 impl Document {
     /// Reads the whole file, keeping none of it in memory.
-    pub fn check(path: &Path, observer: &Observer) -> Result<Self, Error> {
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        let io_error = |source| Error::Io { file: path.display().to_string(), source };
-        let file = File::open(path).map_err(io_error)?;
-        let metadata = file.metadata().map_err(io_error)?;
-        if !metadata.is_file() {
-            return Err(Refusal::of_file(&name, "no regular file", "a file that can be read").into());
-        }
+    pub fn check(source: &Source, observer: &Observer) -> Result<Self, Error> {
+        let opened = source.open()?;
+        let name = opened.name.clone();
+        let (content, position) = opened.into_parts();
         let copy = tempfile::tempfile().map_err(|source| Error::Copy { file: name.clone(), source })?;
-        let mut statement = Statement::open(&name, file)?;
+        let mut statement = Statement::open(&name, content)?;
         let mut document = Self {
             format: statement.format(),
             name,
@@ -52,7 +48,7 @@ impl Document {
             copy,
             marks: Vec::new(),
         };
-        document.check_lines(&mut statement, metadata.len(), observer)?;
+        document.check_lines(&mut statement, &position, observer)?;
         document.sha256 = statement.sha256();
         document.identity = statement.identity();
         Ok(document)
@@ -60,8 +56,8 @@ impl Document {
 
     fn check_lines(
         &mut self,
-        statement: &mut Statement<File>,
-        size: u64,
+        statement: &mut Statement<impl Read>,
+        position: &Position,
         observer: &Observer,
     ) -> Result<(), Error> {
         let mut copy = Copy::to(&self.copy);
@@ -73,7 +69,7 @@ impl Document {
             self.lines += 1;
             self.latest_at = latest(self.latest_at, line.occurred_at);
             if self.lines.is_multiple_of(TELL_EVERY_LINES) {
-                observer(Event::Checked { bytes: statement.bytes_read(), of: size });
+                observer(Event::Checked { bytes: position.bytes(), of: position.size });
             }
         }
         copy.file.flush().map_err(|source| Error::Copy { file: self.name.clone(), source })?;

@@ -11,7 +11,6 @@ mod error;
 mod repo;
 
 use std::collections::HashSet;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
@@ -25,6 +24,7 @@ pub use repo::{Account, Interrupted};
 
 use crate::break_::{self, BreakKind, NewBreak};
 use crate::run;
+use crate::source::Source;
 use crate::statement::Line;
 use document::Document;
 
@@ -46,9 +46,9 @@ const TRIES_AGAIN: u32 = 5;
 pub enum Event {
     /// So many bytes were checked, of so many.
     Checked {
-        /// Bytes that were read.
+        /// Bytes that were read of it as it lies there.
         bytes: u64,
-        /// The file's size.
+        /// The file's size as it lies there; 0 where nobody can tell.
         of: u64,
     },
     /// So many lines are stored, of so many.
@@ -98,7 +98,7 @@ pub async fn account(
     }
 }
 
-/// Stores the file at `path`, in chunks of `chunk_lines` unless it was begun with others.
+/// Stores the file, in chunks of `chunk_lines` unless it was begun with others.
 ///
 /// # Errors
 /// When the file is refused or cannot be read, belongs to another account, or Postgres fails.
@@ -106,13 +106,13 @@ pub async fn take_in(
     pool: &PgPool,
     merchant: MerchantId,
     account: &Account,
-    path: &Path,
+    source: &Source,
     chunk_lines: usize,
     observer: Observer,
 ) -> Result<TakenIn, Error> {
     let document = {
-        let (path, observer) = (path.to_owned(), observer.clone());
-        blocking(move || Document::check(&path, &observer)).await??
+        let (source, observer) = (source.clone(), observer.clone());
+        blocking(move || Document::check(&source, &observer)).await??
     };
     let file_id = FileId::derive(merchant, &document.sha256);
     let lines = document.lines;
@@ -157,10 +157,21 @@ async fn store(
     for _ in 0..WORKERS {
         workers.spawn(work.clone().chunks());
     }
-    let mut progress = run::Progress::default();
-    while let Some(worked) = workers.join_next().await {
-        progress.add(&worked.map_err(|_| Error::Stopped)??);
+    let mut worked = Ok(run::Progress::default());
+    while let Some(ended) = workers.join_next().await {
+        // the others end the chunks that they are at: a connection that is dropped while rows are copied is of no more use
+        worked = match (worked, ended.unwrap_or(Err(Error::Stopped))) {
+            (Ok(mut progress), Ok(done)) => {
+                progress.add(&done);
+                Ok(progress)
+            }
+            (Err(error), _) | (Ok(_), Err(error)) => {
+                work.begun.store(work.chunks, Ordering::Relaxed);
+                Err(error)
+            }
+        };
     }
+    let progress = worked?;
     let document = &work.document;
     if progress.blocked > 0 || repo::finish_file(pool, target, document.lines).await? {
         return Ok(progress);

@@ -243,11 +243,6 @@ impl<R: Read> Statement<R> {
         }
     }
 
-    /// How far the file was read, in bytes.
-    pub fn bytes_read(&self) -> u64 {
-        self.table.bytes_read()
-    }
-
     /// The SHA-256 of the content, once [`Self::next_line`] has answered none.
     pub fn sha256(&self) -> [u8; 32] {
         self.table.sha256()

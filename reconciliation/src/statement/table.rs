@@ -66,11 +66,6 @@ impl<R: Read> Table<R> {
         }
     }
 
-    /// How far the file was read, in bytes.
-    pub fn bytes_read(&self) -> u64 {
-        self.reader.position().byte()
-    }
-
     /// The SHA-256 of what was read.
     pub fn sha256(&self) -> [u8; 32] {
         self.reader.get_ref().sha256()

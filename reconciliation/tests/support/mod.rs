@@ -180,7 +180,8 @@ impl Shop {
 
     pub async fn takes_in_by(&self, file: &Path, chunk_lines: usize) -> Result<TakenIn, intake::Error> {
         let account = intake::account(&self.pool, self.merchant, Some(self.account)).await?;
-        intake::take_in(&self.pool, self.merchant, &account, file, chunk_lines, Arc::new(|_| ())).await
+        intake::take_in(&self.pool, self.merchant, &account, &file.into(), chunk_lines, Arc::new(|_| ()))
+            .await
     }
 
     pub async fn settles(&self) -> Progress {

@@ -20,7 +20,7 @@ may run at once, beside the service too.";
 #[derive(Debug, Parser)]
 #[command(name = "reconcile", version, after_help = EXIT_CODES)]
 pub struct Args {
-    /// Settlement files
+    /// Settlement files, folders of them, or - for standard input; as they are, or compressed by gzip or zstd
     #[arg(required_unless_present = "drop_interrupted", value_name = "FILE")]
     pub files: Vec<PathBuf>,
 

@@ -1,9 +1,9 @@
-use std::path::Path;
 use std::time::Duration;
 
 use money::{FileId, MerchantId};
 use reconciliation::intake::{self, Account, CHUNK_LINES};
 use reconciliation::report::{self, Given, Refused, Report, Verdict};
+use reconciliation::source::Source;
 use reconciliation::{evidence, run, statement};
 use sqlx::PgPool;
 use tokio::time::Instant;
@@ -37,8 +37,8 @@ async fn reconcile_in(pool: &PgPool, args: &Args) -> Report {
     {
         given.failures.push(with_causes(&error));
     }
-    for path in &args.files {
-        take_in(pool, args.merchant, &account, path, &mut given).await;
+    for source in sources(args, &mut given) {
+        take_in(pool, args.merchant, &account, &source, &mut given).await;
     }
     settle(pool, args, &mut given).await;
     match report::make(pool, args.merchant, account.psp_account_id, &given).await {
@@ -64,11 +64,24 @@ async fn drop_interrupted(
     Ok(())
 }
 
+/// The files that the arguments name, each once.
+fn sources(args: &Args, given: &mut Given) -> Vec<Source> {
+    let mut sources = Vec::new();
+    for argument in &args.files {
+        match Source::of_argument(argument) {
+            Ok(named) => sources
+                .extend(named.into_iter().filter(|source| !sources.contains(source)).collect::<Vec<_>>()),
+            Err(error) => note(given, error.into()),
+        }
+    }
+    sources
+}
+
 /// Takes a file in.
-async fn take_in(pool: &PgPool, merchant: MerchantId, account: &Account, path: &Path, given: &mut Given) {
+async fn take_in(pool: &PgPool, merchant: MerchantId, account: &Account, source: &Source, given: &mut Given) {
     let progress = Progress::begin("");
-    let observer = progress.observer(&path.display().to_string());
-    let taken = intake::take_in(pool, merchant, account, path, CHUNK_LINES, observer).await;
+    let observer = progress.observer(&source.name());
+    let taken = intake::take_in(pool, merchant, account, source, CHUNK_LINES, observer).await;
     progress.end();
     match taken {
         Ok(taken) => {
@@ -77,15 +90,20 @@ async fn take_in(pool: &PgPool, merchant: MerchantId, account: &Account, path: &
             }
             given.blocked += taken.progress.blocked;
         }
-        Err(error) if error.is_refusal() => {
-            let refusal = match &error {
-                intake::Error::Statement(statement::Error::Refused(refusal)) => Some(refusal.clone()),
-                _ => None,
-            };
-            given.refused.push(Refused { message: with_causes(&error), refusal });
-        }
-        Err(error) => given.failures.push(with_causes(&error)),
+        Err(error) => note(given, error),
     }
+}
+
+/// Notes why something that was given is not taken in.
+fn note(given: &mut Given, error: intake::Error) {
+    if !error.is_refusal() {
+        return given.failures.push(with_causes(&error));
+    }
+    let refusal = match &error {
+        intake::Error::Statement(statement::Error::Refused(refusal)) => Some(refusal.clone()),
+        _ => None,
+    };
+    given.refused.push(Refused { message: with_causes(&error), refusal });
 }
 
 /// Settles until everything given is booked or found to differ, or the time to wait is over.
