@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use money::{Currency, Money};
 use time::{OffsetDateTime, UtcOffset};
 
-use super::refusal::Refusal;
+use super::refusal::{A_YEAR, Refusal};
 use super::table::{Header, Record, Row};
 use super::{FeeParts, Line, LineKind};
 
@@ -239,7 +239,8 @@ impl Layout {
         let hours = ZONES.iter().find(|(name, _)| *name == zone).map(|(_, minutes)| *minutes);
         let offset = hours.and_then(|minutes| UtcOffset::from_whole_seconds(minutes * 60).ok());
         let offset = offset.ok_or_else(|| record.refuse(self.time_zone, zone, "a time zone such as CET"))?;
-        Ok(record.clock(self.created)?.assume_offset(offset).to_offset(UtcOffset::UTC))
+        let created = record.clock(self.created)?.assume_offset(offset).checked_to_offset(UtcOffset::UTC);
+        created.ok_or_else(|| record.refuse(self.created, record.text(self.created), A_YEAR))
     }
 
     /// What the file is a version of: a batch of an account.

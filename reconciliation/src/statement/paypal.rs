@@ -8,7 +8,7 @@ use time::format_description::StaticFormatDescription;
 use time::macros::format_description;
 use time::{OffsetDateTime, UtcOffset};
 
-use super::refusal::Refusal;
+use super::refusal::{A_YEAR, Refusal};
 use super::table::{Header, Record, Row};
 use super::{FeeParts, Line, LineKind};
 
@@ -262,6 +262,8 @@ impl Columns {
         let completed = OffsetDateTime::parse(stamp, STAMP).map_err(|_| {
             record.refuse(self.completed, stamp, "a moment such as 2026/01/31 13:45:00 +0100")
         })?;
+        let occurred_at = completed.checked_to_offset(UtcOffset::UTC);
+        let occurred_at = occurred_at.ok_or_else(|| record.refuse(self.completed, stamp, A_YEAR))?;
         let is_payment = kind == LineKind::Capture;
         let is_payout = matches!(kind, LineKind::Payout | LineKind::PayoutReversal);
         let reference = if is_payment { Some(transaction.clone()) } else { record.name(self.reference)? };
@@ -278,7 +280,7 @@ impl Columns {
             presented: None,
             fee_parts: FeeParts::default(),
             method: None,
-            occurred_at: completed.to_offset(UtcOffset::UTC),
+            occurred_at,
             value_date: completed.date(),
             payout_id: is_payout.then(|| transaction.clone()),
             operation_id: record.operation(Some(self.custom)),

@@ -18,6 +18,9 @@ pub struct Refusal {
 /// The longest piece of a file that a message repeats, in characters.
 const QUOTED_CHARACTERS: usize = 60;
 
+/// What is expected of a moment that is none in UTC.
+pub(super) const A_YEAR: &str = "a moment of the years 0 to 9999, in UTC";
+
 impl Refusal {
     /// Something about the whole file.
     pub fn of_file(file: &str, found: impl Into<String>, expected: impl Into<String>) -> Self {

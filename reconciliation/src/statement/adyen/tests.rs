@@ -168,3 +168,11 @@ fn a_refusal_names_line_column_found_and_expected() {
     );
     check(settled().replace("Settled", ""), r#"column Type: found "", expected a type such as Settled"#);
 }
+
+#[test]
+fn a_moment_that_is_none_in_utc_is_refused() {
+    let row = settled().replace("2026-01-02 10:20:30,CET", "9999-12-31 23:20:30,EST");
+    let error = read(&[row]).unwrap_err().to_string();
+    let expected = "f.csv, line 2, column Creation Date: found \"9999-12-31 23:20:30\", expected a moment of the years 0 to 9999, in UTC";
+    assert_eq!(error, expected);
+}
