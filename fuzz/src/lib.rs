@@ -12,6 +12,7 @@
 mod answer;
 mod card_number;
 mod key;
+mod mapped;
 mod settlement;
 mod text;
 mod webhook;
@@ -20,9 +21,10 @@ mod webhook;
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its folder of seeds.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("card_number", card_number::run),
     ("idempotency_key", key::run),
+    ("mapped_csv", mapped::run),
     ("psp_answer", answer::run),
     ("settlement_file", settlement::run),
     ("text", text::run),

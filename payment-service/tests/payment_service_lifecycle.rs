@@ -563,9 +563,10 @@ impl Shop {
         std::fs::write(file.path(), format!("{head}\n{}\n", lines.join("\n"))).unwrap();
         let account = intake::account(&self.pool, self.merchant, Some(self.account)).await.unwrap();
         let told = Arc::new(|_| ());
-        let taken = intake::take_in(&self.pool, self.merchant, &account, &file.path().into(), 100, told)
-            .await
-            .unwrap();
+        let taken =
+            intake::take_in(&self.pool, self.merchant, &account, &file.path().into(), None, 100, told)
+                .await
+                .unwrap();
         let mut settled = taken.progress;
         settled.add(&run::settle(&self.pool, self.merchant, |_| ()).await.unwrap());
         assert_eq!(settled.matched, amounts.len() as u64, "{settled:?}");

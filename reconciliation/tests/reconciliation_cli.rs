@@ -132,7 +132,7 @@ async fn breaks_exit_one_and_are_shown_with_examples(pool: PgPool) {
 async fn a_refused_file_exits_three_and_the_others_are_reconciled(pool: PgPool) {
     let shop = Shop::open(&pool).await;
     let good = SettlementFile::new().capture(&shop.pays(1, 100).await).write();
-    let bad = write("bad.csv", &good_content_with_a_bad_amount());
+    let bad = write("bad.csv", good_content_with_a_bad_amount());
     let (exit, report) = report(&shop, &[&bad, &good], &[]).await;
     assert_eq!((exit, &report["verdict"]), (3, &json!("refused")));
     assert_eq!(
@@ -252,4 +252,114 @@ async fn what_the_books_refuse_is_told_at_once_and_not_waited_for(pool: PgPool) 
         report["incomplete_because"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     assert!(reasons.contains(&"the books refused 1 chunk of lines; the log says why"), "{reasons:?}");
     assert!(!reasons.iter().any(|reason| reason.contains("gave up")), "{reasons:?}");
+}
+
+/// A map of a column for everything that has to be there.
+const MAP: &str = r#"name = "acmepay"
+[file]
+delimiter = ";"
+encoding = "windows-1252"
+[line]
+id = "Nr"
+psp_reference = "Vorgang"
+[kind]
+column = "Art"
+words = { "Erlös" = "capture", "Gebühr" = "fee" }
+[amount]
+unit = "major"
+decimal = ","
+thousands = "."
+currency = { constant = "EUR" }
+gross = "Betrag"
+fee = { column = "Entgelt", empty = "zero" }
+fee_sign = "positive_is_charged"
+[time]
+occurred_at = { column = "Datum", format = "%d.%m.%Y", zone = "Europe/Berlin" }
+[trailer]
+word = "Summe"
+count = 2
+"#;
+
+/// What `MAP` reads, in windows-1252.
+fn mapped_content(paid: &support::Paid) -> Vec<u8> {
+    let text = format!(
+        "Nr;Art;Betrag;Entgelt;Datum;Vorgang\n1;Erlös;1.000,00;25,00;03.01.2026;{}\n2;Gebühr;-5,00;;03.01.2026;\nSumme;2\n",
+        paid.intent
+    );
+    // what this text has of it is in the same places of Unicode
+    text.chars().map(|letter| u8::try_from(u32::from(letter)).unwrap()).collect()
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn a_file_of_any_psp_is_read_by_its_map_matched_and_booked(pool: PgPool) {
+    let shop = Shop::open(&pool).await;
+    let content = mapped_content(&shop.pays(1, 1_000).await);
+    let (map, file) = (write("acmepay.toml", MAP), write("acme.csv", content));
+    let by_map = ["--map", map.path.to_str().unwrap()];
+    let (exit, first) = report(&shop, &[&file], &by_map).await;
+    assert_eq!((exit, &first["verdict"]), (0, &json!("clean")), "{first}");
+    assert_eq!(first["files"][0]["map"], json!("acmepay"));
+    let sums = &first["currencies"][0];
+    let sums = ["lines", "matched", "captures", "fees", "net"].map(|name| sums[name].as_i64().unwrap());
+    assert_eq!(sums, [2, 1, 100_000, 3_000, 97_000]);
+    shop.check_books().await;
+    let told = program(&shop, &[&file]).args(by_map).output().await.unwrap();
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(
+        told.contains("acme.csv by the map acmepay: 2 lines, settled, known before: nothing changed"),
+        "{told}"
+    );
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn a_file_is_not_read_again_by_another_map(pool: PgPool) {
+    let shop = Shop::open(&pool).await;
+    let content = mapped_content(&shop.pays(1, 1_000).await);
+    let file = write("acme.csv", content);
+    let given = |toml: String| write("map.toml", toml);
+    let first = given(MAP.to_owned());
+    assert_eq!(report(&shop, &[&file], &["--map", first.path.to_str().unwrap()]).await.0, 0);
+    let renamed = given(MAP.replace("acmepay", "other"));
+    let (exit, refused) = report(&shop, &[&file], &["--map", renamed.path.to_str().unwrap()]).await;
+    assert_eq!(exit, 3);
+    let expected = "acme.csv was read before as mapped_csv by the map acmepay, and is not read again as mapped_csv by the map other";
+    assert_eq!(refused["refused"][0]["message"], json!(expected));
+    // a map that has learnt a word is the same map, until a file is half read
+    let grown = given(MAP.replace("{ \"Erlös\"", "{ Storno = \"adjustment\", \"Erlös\""));
+    let grown = ["--map", grown.path.to_str().unwrap()];
+    assert_eq!(report(&shop, &[&file], &grown).await.0, 0);
+    sqlx::query("update settlement_file set state = 'reading', read_at = null, settled_at = null")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let (exit, refused) = report(&shop, &[&file], &grown).await;
+    assert_eq!(exit, 3);
+    let message = refused["refused"][0]["message"].as_str().unwrap();
+    assert!(
+        message.contains("the reading of acme.csv broke off, and the map acmepay says something else now"),
+        "{message}"
+    );
+    assert_eq!(report(&shop, &[&file], &["--map", first.path.to_str().unwrap()]).await.0, 0);
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn a_map_that_is_wrong_refuses_the_run_before_anything_is_read(pool: PgPool) {
+    let shop = Shop::open(&pool).await;
+    let file = SettlementFile::new().fee("txn_1", 1).write();
+    let map = write("acmepay.toml", MAP.replace("\"major\"", "\"euros\""));
+    let told = |path: String| {
+        let shop = shop.clone();
+        let file = &file;
+        async move { report(&shop, &[file], &["--map", &path]).await }
+    };
+    let path = map.path.display().to_string();
+    let (exit, wrong) = told(path.clone()).await;
+    let message =
+        format!("{path}, line 12, key amount.unit: found \"euros\", expected \"major\" or \"minor\"");
+    assert_eq!((exit, &wrong["refused"][0]["message"]), (3, &json!(message)));
+    let (exit, absent) = told("/nowhere/map.toml".to_owned()).await;
+    assert_eq!(exit, 3);
+    let message = absent["refused"][0]["message"].as_str().unwrap();
+    assert!(message.starts_with("the map /nowhere/map.toml could not be read"), "{message}");
+    assert_eq!(shop.count("settlement_file").await, 0);
 }

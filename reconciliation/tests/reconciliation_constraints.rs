@@ -48,6 +48,12 @@ async fn files_and_chunks_hold_together(pool: PgPool) {
     let new = "gen_random_uuid()";
     let sha = "sha256('other')";
     let good = "'a', 'stripe_payout_reconciliation', 1, 10, now(), 'reading', now(), null, null";
+    let mapped = |insert: String, map: &str| {
+        insert
+            .replace("stripe_payout_reconciliation", "mapped_csv")
+            .replace("settled_at)", "settled_at, map_name, map_sha256)")
+            .replace("null, null)", &format!("null, null, {map})"))
+    };
     for (constraint, statement) in [
         ("settlement_file_pkey", insert("$F", sha, &format!("$A, SHA, {good}"))),
         (
@@ -73,6 +79,26 @@ async fn files_and_chunks_hold_together(pool: PgPool) {
             insert(new, sha, &format!("$A, SHA, {good}"))
                 .replace("settled_at)", "settled_at, identity)")
                 .replace("null, null)", "null, null, '')"),
+        ),
+        (
+            "settlement_file_map_named",
+            insert(
+                new,
+                sha,
+                &format!("$A, SHA, {}", good.replace("stripe_payout_reconciliation", "mapped_csv")),
+            ),
+        ),
+        (
+            "settlement_file_map_name_short",
+            mapped(insert(new, sha, &format!("$A, SHA, {good}")), "repeat('x', 101), sha256('map')"),
+        ),
+        (
+            "settlement_file_map_sha256_whole",
+            mapped(insert(new, sha, &format!("$A, SHA, {good}")), "'acme', 'short'"),
+        ),
+        (
+            "settlement_file_map_sha256_whole",
+            mapped(insert(new, sha, &format!("$A, SHA, {good}")), "'acme', null"),
         ),
         (
             "settlement_file_lines_counted",

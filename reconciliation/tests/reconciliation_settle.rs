@@ -107,7 +107,7 @@ async fn a_refused_file_changes_nothing(pool: PgPool) {
     let shop = Shop::open(&pool).await;
     let paid = shop.pays(1, 100).await;
     let good = SettlementFile::new().capture(&paid);
-    let file = write("bad.csv", &format!("{}{}", good.content(), "po_1,only,three\n"));
+    let file = write("bad.csv", format!("{}{}", good.content(), "po_1,only,three\n"));
     let error = shop.takes_in_by(&file, 1).await.unwrap_err();
     assert!(error.is_refusal());
     assert_eq!(error.to_string(), "bad.csv, line 3: found 3 fields, expected 18, as in the header");
@@ -346,7 +346,7 @@ async fn a_crash_between_chunks_is_taken_up_where_it_was(pool: PgPool) {
     tokio::select! {
         biased;
         () = stored.notified() => {}
-        taken = intake::take_in(&of_the_run, shop.merchant, &account, &source, 3, observer) => panic!("{taken:?}"),
+        taken = intake::take_in(&of_the_run, shop.merchant, &account, &source, None, 3, observer) => panic!("{taken:?}"),
     }
     of_the_run.close().await;
     assert!(shop.count("settlement_line").await >= 3);
@@ -528,8 +528,9 @@ async fn the_account_is_the_named_one_or_the_only_one(pool: PgPool) {
     let file = SettlementFile::new().fee("txn_1", 1).write();
     shop.takes_in(&file).await.unwrap();
     let observer: intake::Observer = Arc::new(|_| ());
-    let elsewhere =
-        intake::take_in(&pool, shop.merchant, &named, &Source::from(&*file), 10, observer).await.unwrap_err();
+    let elsewhere = intake::take_in(&pool, shop.merchant, &named, &Source::from(&*file), None, 10, observer)
+        .await
+        .unwrap_err();
     assert!(matches!(elsewhere, intake::Error::OtherAccount { .. }), "{elsewhere}");
 }
 

@@ -295,10 +295,17 @@ impl Shop {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), format!("{head}\n{}\n", lines.join("\n"))).unwrap();
         let account = intake::account(&self.pool, self.merchant, Some(self.account)).await.unwrap();
-        let taken =
-            intake::take_in(&self.pool, self.merchant, &account, &file.path().into(), 100, Arc::new(|_| ()))
-                .await
-                .unwrap();
+        let taken = intake::take_in(
+            &self.pool,
+            self.merchant,
+            &account,
+            &file.path().into(),
+            None,
+            100,
+            Arc::new(|_| ()),
+        )
+        .await
+        .unwrap();
         let mut settled = taken.progress;
         settled.add(&run::settle(&self.pool, self.merchant, |_| ()).await.unwrap());
         assert_eq!((settled.matched, settled.waiting, settled.breaks), (1, 1, 2), "{settled:?}");

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use super::{Event, Observer, latest};
 use crate::source::{Position, Source};
-use crate::statement::{Error, Format, Line, Refusal, Statement};
+use crate::statement::{Error, Format, Line, Map, Refusal, Statement};
 
 /// How often progress is told, in lines.
 const TELL_EVERY_LINES: u64 = 8_192;
@@ -23,6 +23,8 @@ pub(super) struct Document {
     pub lines: u64,
     pub latest_at: Option<OffsetDateTime>,
     pub format: Format,
+    /// What its columns are, where we have no reader of our own.
+    pub map: Option<Map>,
     /// What it is a version of, in its PSP's words.
     pub identity: Option<String>,
     copy: File,
@@ -32,14 +34,18 @@ pub(super) struct Document {
 
 impl Document {
     /// Reads the whole file, keeping none of it in memory.
-    pub fn check(source: &Source, observer: &Observer) -> Result<Self, Error> {
+    pub fn check(source: &Source, map: Option<Map>, observer: &Observer) -> Result<Self, Error> {
         let opened = source.open()?;
         let name = opened.name.clone();
         let (content, position) = opened.into_parts();
         let copy = tempfile::tempfile().map_err(|source| Error::Copy { file: name.clone(), source })?;
-        let mut statement = Statement::open(&name, content)?;
+        let mut statement = match &map {
+            Some(map) => Statement::open_mapped(&name, content, map)?,
+            None => Statement::open(&name, content)?,
+        };
         let mut document = Self {
             format: statement.format(),
+            map,
             name,
             sha256: [0; 32],
             lines: 0,

@@ -27,6 +27,27 @@ pub enum Error {
         /// The account it is of.
         account: PspAccountId,
     },
+    /// The file was taken in as another format, or by another map: its lines would not be the same ones.
+    #[error("{file} was read before as {before}, and is not read again as {now}")]
+    OtherMap {
+        /// The file.
+        file: String,
+        /// How it was read.
+        before: String,
+        /// How it would be read.
+        now: String,
+    },
+    /// The map has changed since the reading of the file broke off.
+    #[error(
+        "the reading of {file} broke off, and the map {map} says something else now: give the map as it was, or, where nothing of \
+         the file is booked, forget it with --drop-interrupted"
+    )]
+    ChangedMap {
+        /// The file.
+        file: String,
+        /// The map's name.
+        map: String,
+    },
     /// Chunks of the file are missing after its end.
     #[error("{0} was stored by somebody else at the same time and is not whole yet")]
     Incomplete(String),
@@ -48,7 +69,9 @@ impl Error {
             Self::Statement(statement::Error::Refused(_) | statement::Error::Io { .. })
             | Self::NoAccount { .. }
             | Self::ManyAccounts(_)
-            | Self::OtherAccount { .. } => true,
+            | Self::OtherAccount { .. }
+            | Self::OtherMap { .. }
+            | Self::ChangedMap { .. } => true,
             Self::Statement(statement::Error::Copy { .. })
             | Self::Incomplete(_)
             | Self::Stopped

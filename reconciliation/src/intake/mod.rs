@@ -25,7 +25,7 @@ pub use repo::{Account, Interrupted};
 use crate::break_::{self, BreakKind, NewBreak};
 use crate::run;
 use crate::source::Source;
-use crate::statement::Line;
+use crate::statement::{Line, Map};
 use document::Document;
 
 /// Lines of a chunk, unless told otherwise: a commit has a posting for each seller in it, so many lines make it cheap.
@@ -98,21 +98,22 @@ pub async fn account(
     }
 }
 
-/// Stores the file, in chunks of `chunk_lines` unless it was begun with others.
+/// Stores the file, in chunks of `chunk_lines` unless it was begun with others. Without a `map` it is one of a PSP's own reports.
 ///
 /// # Errors
-/// When the file is refused or cannot be read, belongs to another account, or Postgres fails.
+/// When the file is refused or cannot be read, belongs to another account, was read by another map, or Postgres fails.
 pub async fn take_in(
     pool: &PgPool,
     merchant: MerchantId,
     account: &Account,
     source: &Source,
+    map: Option<&Map>,
     chunk_lines: usize,
     observer: Observer,
 ) -> Result<TakenIn, Error> {
     let document = {
-        let (source, observer) = (source.clone(), observer.clone());
-        blocking(move || Document::check(&source, &observer)).await??
+        let (source, map, observer) = (source.clone(), map.cloned(), observer.clone());
+        blocking(move || Document::check(&source, map, &observer)).await??
     };
     let file_id = FileId::derive(merchant, &document.sha256);
     let lines = document.lines;
@@ -120,6 +121,7 @@ pub async fn take_in(
     if begun.psp_account_id != account.psp_account_id {
         return Err(Error::OtherAccount { file: document.name, account: begun.psp_account_id });
     }
+    begun.check_map(&document)?;
     if begun.whole {
         return Ok(TakenIn { file_id, known_before: true, lines, progress: run::Progress::default() });
     }

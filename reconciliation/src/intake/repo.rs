@@ -3,10 +3,10 @@ use std::collections::HashMap;
 use money::{FileId, MerchantId, PspAccountId};
 use sqlx::{PgPool, PgTransaction};
 
-use super::Target;
 use super::document::Document;
+use super::{Error, Target};
 use crate::copy::Rows;
-use crate::statement::Line;
+use crate::statement::{Line, Map};
 
 /// An account of a merchant's at a PSP.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +47,31 @@ pub(super) struct Begun {
     pub chunk_lines: usize,
     /// All of it is stored.
     pub whole: bool,
+    format: String,
+    map_name: Option<String>,
+    map_sha256: Option<Vec<u8>>,
+}
+
+impl Begun {
+    /// Whether the document reads the file as it was read. A file that is whole needs its map no more, which may have learnt
+    /// new words since.
+    pub fn check_map(&self, document: &Document) -> Result<(), Error> {
+        let told = |format: &str, map: Option<&str>| match map {
+            Some(map) => format!("{format} by the map {map}"),
+            None => format.to_owned(),
+        };
+        let before = told(&self.format, self.map_name.as_deref());
+        let now = told(document.format.as_str(), document.map.as_ref().map(Map::name));
+        if before != now {
+            return Err(Error::OtherMap { file: document.name.clone(), before, now });
+        }
+        match &document.map {
+            Some(map) if !self.whole && self.map_sha256.as_deref() != Some(map.sha256().as_slice()) => {
+                Err(Error::ChangedMap { file: document.name.clone(), map: map.name().to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Makes the file's row, or finds it.
@@ -61,8 +86,8 @@ pub(super) async fn begin_file(
     // the id follows from the content: rivals trip either key of the file, whichever is looked at first
     sqlx::query!(
         "insert into settlement_file (merchant_id, file_id, psp_account_id, sha256, name, format, lines, chunk_lines,
-             latest_at, identity, state, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'reading', now())
+             latest_at, identity, map_name, map_sha256, state, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'reading', now())
          on conflict do nothing",
         merchant.as_uuid(),
         file_id.as_uuid(),
@@ -74,12 +99,15 @@ pub(super) async fn begin_file(
         chunk_lines as i32,
         document.latest_at,
         document.identity,
+        document.map.as_ref().map(Map::name),
+        document.map.as_ref().map(|map| map.sha256().to_vec()),
     )
     .execute(pool)
     .await?;
     let row = sqlx::query!(
-        r#"select psp_account_id as "psp_account_id: PspAccountId", chunk_lines, state from settlement_file
-         where merchant_id = $1 and file_id = $2"#,
+        r#"select psp_account_id as "psp_account_id: PspAccountId", chunk_lines, state, format, map_name,
+                map_sha256
+         from settlement_file where merchant_id = $1 and file_id = $2"#,
         merchant.as_uuid(),
         file_id.as_uuid(),
     )
@@ -89,6 +117,9 @@ pub(super) async fn begin_file(
         psp_account_id: row.psp_account_id,
         chunk_lines: usize::try_from(row.chunk_lines).unwrap_or(chunk_lines),
         whole: row.state != "reading",
+        format: row.format,
+        map_name: row.map_name,
+        map_sha256: row.map_sha256,
     })
 }
 

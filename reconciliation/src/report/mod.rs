@@ -96,6 +96,8 @@ pub struct FileReport {
     pub file_id: FileId,
     /// The name it first came under.
     pub name: String,
+    /// The name of the map that it was read by, if it was.
+    pub map: Option<String>,
     /// The hash of its content, in hex.
     pub sha256: String,
     /// reading, read or settled.

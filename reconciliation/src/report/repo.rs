@@ -22,7 +22,7 @@ pub(super) async fn files(
 ) -> Result<Vec<FileReport>, sqlx::Error> {
     let ids: Vec<Uuid> = given.iter().map(|(file, _)| file.as_uuid()).collect();
     let rows = sqlx::query!(
-        r#"select f.file_id as "file_id: FileId", f.name, encode(f.sha256, 'hex') as "sha256!", f.state, f.lines,
+        r#"select f.file_id as "file_id: FileId", f.name, encode(f.sha256, 'hex') as "sha256!", f.state, f.lines, f.map_name,
                 coalesce((select sum(c.duplicates) from settlement_chunk c
                     where c.merchant_id = $1 and c.file_id = f.file_id), 0)::bigint as "duplicates!",
                 (select count(*) from settlement_evidence e
@@ -39,6 +39,7 @@ pub(super) async fn files(
         .map(|row| FileReport {
             file_id: row.file_id,
             name: row.name,
+            map: row.map_name,
             sha256: row.sha256,
             state: row.state,
             lines: row.lines,

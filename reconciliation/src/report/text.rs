@@ -24,7 +24,11 @@ pub fn render(report: &Report) -> String {
 
 fn write(out: &mut String, report: &Report) -> fmt::Result {
     for file in &report.files {
-        write!(out, "{}: {}, {}", file.name, counted(file.lines, "line"), file.state)?;
+        write!(out, "{}", file.name)?;
+        if let Some(map) = &file.map {
+            write!(out, " by the map {map}")?;
+        }
+        write!(out, ": {}, {}", counted(file.lines, "line"), file.state)?;
         if file.known_before {
             write!(out, ", known before: nothing changed")?;
         }

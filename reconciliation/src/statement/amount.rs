@@ -2,7 +2,7 @@ use money::Currency;
 
 /// The exact minor units of an amount written in major units, such as `-12.5` in EUR; or what was expected instead.
 /// Nothing is rounded: more places than the currency has are an error unless they are zeros.
-pub(super) fn minor_units(text: &str, currency: Currency) -> Result<i64, String> {
+pub(crate) fn minor_units(text: &str, currency: Currency) -> Result<i64, String> {
     let exponent = currency.exponent() as usize;
     let unsigned = text.strip_prefix('-');
     let (whole, places) = split(unsigned.unwrap_or(text)).ok_or_else(|| {

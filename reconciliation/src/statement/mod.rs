@@ -5,7 +5,10 @@
 
 mod adyen;
 mod amount;
-mod digest;
+mod decoded;
+mod hashed;
+mod lines;
+mod mapped;
 mod paypal;
 mod refusal;
 mod stripe;
@@ -17,8 +20,9 @@ use money::{Currency, Money, OperationId};
 use serde::{Deserialize, Serialize};
 use time::{Date, OffsetDateTime};
 
+pub use mapped::{Map, MapError};
 pub use refusal::{Error, Refusal};
-use table::{Row, Table};
+use table::{Dialect, Row, Table};
 
 /// The layouts that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +33,8 @@ pub enum Format {
     AdyenSettlementDetail,
     /// PayPal's settlement report, as CSV.
     PaypalSettlement,
+    /// Any CSV, as a [`Map`] says.
+    Mapped,
 }
 
 impl Format {
@@ -38,6 +44,7 @@ impl Format {
             Self::StripePayoutReconciliation => "stripe_payout_reconciliation",
             Self::AdyenSettlementDetail => "adyen_settlement_detail",
             Self::PaypalSettlement => "paypal_settlement",
+            Self::Mapped => "mapped_csv",
         }
     }
 }
@@ -164,6 +171,7 @@ enum Layout {
     Stripe(stripe::Layout),
     Adyen(adyen::Layout),
     Paypal(paypal::Layout),
+    Mapped(Box<mapped::Layout>),
 }
 
 impl Layout {
@@ -191,6 +199,7 @@ impl Layout {
             Self::Stripe(layout) => layout.line(row).map(Some),
             Self::Adyen(layout) => layout.line(row).map(Some),
             Self::Paypal(layout) => layout.line(row),
+            Self::Mapped(layout) => layout.line(row),
         }
     }
 }
@@ -201,9 +210,25 @@ impl<R: Read> Statement<R> {
     /// # Errors
     /// When it is no file that can be read, a column is missing or there twice, or the file cannot be got at.
     pub fn open(file: &str, source: R) -> Result<Self, Error> {
-        let mut table = Table::open(file, source, b',');
+        Self::begin(file, Table::open(file, source, Dialect::USUAL), Layout::of)
+    }
+
+    /// Reads the header of a file that a map describes.
+    ///
+    /// # Errors
+    /// When a column of the map is missing or there twice, or the file cannot be got at.
+    pub fn open_mapped(file: &str, source: R, map: &Map) -> Result<Self, Error> {
+        let layout = |row: Row<'_>| mapped::Layout::of(map.rules(), &row).map(Box::new).map(Layout::Mapped);
+        Self::begin(file, Table::open(file, source, map.dialect()), layout)
+    }
+
+    fn begin(
+        file: &str,
+        mut table: Table<R>,
+        layout: impl FnOnce(Row<'_>) -> Result<Layout, Refusal>,
+    ) -> Result<Self, Error> {
         let layout = match table.next()? {
-            Some(row) => Layout::of(row)?,
+            Some(row) => layout(row)?,
             None => return Err(Refusal::of_file(file, "nothing", "a settlement file").into()),
         };
         Ok(Self { file: file.to_owned(), table, layout })
@@ -219,8 +244,10 @@ impl<R: Read> Statement<R> {
                 return Ok(Some(line));
             }
         }
-        if let Layout::Paypal(layout) = &self.layout {
-            layout.end(&self.file)?;
+        match &self.layout {
+            Layout::Paypal(layout) => layout.end(&self.file)?,
+            Layout::Mapped(layout) => layout.end(&self.file)?,
+            Layout::Stripe(_) | Layout::Adyen(_) => {}
         }
         Ok(None)
     }
@@ -231,6 +258,7 @@ impl<R: Read> Statement<R> {
             Layout::Stripe(_) => Format::StripePayoutReconciliation,
             Layout::Adyen(_) => Format::AdyenSettlementDetail,
             Layout::Paypal(_) => Format::PaypalSettlement,
+            Layout::Mapped(_) => Format::Mapped,
         }
     }
 
@@ -240,6 +268,7 @@ impl<R: Read> Statement<R> {
             Layout::Stripe(_) => None,
             Layout::Adyen(layout) => layout.identity(),
             Layout::Paypal(layout) => layout.identity(),
+            Layout::Mapped(layout) => layout.identity(),
         }
     }
 

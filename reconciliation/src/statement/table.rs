@@ -1,33 +1,62 @@
 //! Files of records with commas between their fields: columns found by their names, lines counted as an editor counts them.
 
+use std::borrow::Cow;
 use std::io::Read;
 
 use csv::StringRecord;
+use encoding_rs::Encoding;
 use money::{Currency, OperationId};
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
 
 use super::amount::minor_units;
-use super::digest::Digesting;
+use super::decoded::{Decoded, Malformed, Text};
+use super::hashed::Hashed;
+use super::lines::Lines;
 use super::refusal::{Error, Refusal};
 
 /// The longest name that a column of ids may hold, in bytes.
-const LONGEST_NAME: usize = 255;
+pub(super) const LONGEST_NAME: usize = 255;
+
+/// How records are written down.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Dialect {
+    pub delimiter: u8,
+    /// What stands around fields, if anything does.
+    pub quote: Option<u8>,
+    /// None where it is UTF-8, which the CSV reader checks by itself.
+    pub encoding: Option<&'static Encoding>,
+    /// Lines before the first record: only where there is an encoding.
+    pub skip_lines: u64,
+}
+
+impl Dialect {
+    /// What PSPs' own reports are in.
+    pub const USUAL: Self = Self { delimiter: b',', quote: Some(b'"'), encoding: None, skip_lines: 0 };
+}
 
 /// A file being read: a record at a time, whatever its size.
 pub(super) struct Table<R> {
     file: String,
-    reader: csv::Reader<Digesting<R>>,
+    reader: csv::Reader<Lines<Text<R>>>,
     fields: StringRecord,
 }
 
 impl<R: Read> Table<R> {
-    pub fn open(file: &str, source: R, delimiter: u8) -> Self {
+    pub fn open(file: &str, source: R, dialect: Dialect) -> Self {
+        let Dialect { delimiter, quote, encoding, skip_lines } = dialect;
+        let source = Hashed::new(source);
+        let text = match encoding {
+            None => Text::Plain(source),
+            Some(encoding) => Text::Decoded(Box::new(Decoded::new(source, encoding, skip_lines))),
+        };
         let reader = csv::ReaderBuilder::new()
             .buffer_capacity(1 << 16)
             .has_headers(false)
             .flexible(true)
             .delimiter(delimiter)
-            .from_reader(Digesting::new(source));
+            .quote(quote.unwrap_or(b'"'))
+            .quoting(quote.is_some())
+            .from_reader(Lines::after(skip_lines, text, quote));
         Self { file: file.to_owned(), reader, fields: StringRecord::new() }
     }
 
@@ -58,7 +87,13 @@ impl<R: Read> Table<R> {
             Error::Refused(Refusal { line, ..Refusal::of_file(&self.file, found, expected) })
         };
         match error.into_kind() {
-            csv::ErrorKind::Io(source) => Error::Io { file: self.file.clone(), source },
+            csv::ErrorKind::Io(source) => match source.downcast::<Malformed>() {
+                Ok(Malformed { line, encoding }) => {
+                    let found = format!("bytes that are no {encoding}");
+                    Refusal::of_line(&self.file, line, found, format!("text in {encoding}")).into()
+                }
+                Err(source) => Error::Io { file: self.file.clone(), source },
+            },
             csv::ErrorKind::Utf8 { err, .. } => {
                 refused(format!("bytes that are no UTF-8 in field {}", err.field() + 1), "UTF-8")
             }
@@ -68,7 +103,7 @@ impl<R: Read> Table<R> {
 
     /// The SHA-256 of what was read.
     pub fn sha256(&self) -> [u8; 32] {
-        self.reader.get_ref().sha256()
+        self.reader.get_ref().inner().source().sha256()
     }
 }
 
@@ -110,12 +145,12 @@ pub(super) struct Header {
     names: StringRecord,
     line: u64,
     /// What files have it, for refusals.
-    of: &'static str,
+    of: Cow<'static, str>,
 }
 
 impl Header {
-    pub fn of(row: &Row<'_>, of: &'static str) -> Self {
-        Self { names: row.fields.iter().map(str::trim).collect(), line: row.at, of }
+    pub fn of(row: &Row<'_>, of: impl Into<Cow<'static, str>>) -> Self {
+        Self { names: row.fields.iter().map(str::trim).collect(), line: row.at, of: of.into() }
     }
 
     /// The column with the first of these names that there is.
@@ -197,6 +232,10 @@ impl<'a> Record<'a> {
         Refusal::of_value(self.row.file, self.row.at, name, found, expected)
     }
 
+    pub fn refuse_whole(&self, found: &str, expected: impl Into<String>) -> Refusal {
+        self.row.refuse(found, expected)
+    }
+
     /// Where it begins, as a line of the database has it.
     pub fn line_no(&self) -> Result<i32, Refusal> {
         i32::try_from(self.row.at).map_err(|_| self.row.refuse("more lines", "at most 2147483647"))
@@ -232,7 +271,11 @@ impl<'a> Record<'a> {
 
     /// A name of the PSP's or ours; none where the field is empty.
     pub fn name(&self, column: usize) -> Result<Option<String>, Refusal> {
-        let text = self.text(column);
+        self.name_in(column, self.text(column))
+    }
+
+    /// The same, of the part `text` of a field.
+    pub fn name_in(&self, column: usize, text: &str) -> Result<Option<String>, Refusal> {
         if text.len() > LONGEST_NAME || has_control(text) {
             let expected = format!("at most {LONGEST_NAME} bytes, none of them a control character");
             return Err(self.refuse(column, text, expected));

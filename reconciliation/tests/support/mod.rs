@@ -180,8 +180,16 @@ impl Shop {
 
     pub async fn takes_in_by(&self, file: &Path, chunk_lines: usize) -> Result<TakenIn, intake::Error> {
         let account = intake::account(&self.pool, self.merchant, Some(self.account)).await?;
-        intake::take_in(&self.pool, self.merchant, &account, &file.into(), chunk_lines, Arc::new(|_| ()))
-            .await
+        intake::take_in(
+            &self.pool,
+            self.merchant,
+            &account,
+            &file.into(),
+            None,
+            chunk_lines,
+            Arc::new(|_| ()),
+        )
+        .await
     }
 
     pub async fn settles(&self) -> Progress {
@@ -420,7 +428,7 @@ impl std::ops::Deref for Written {
     }
 }
 
-pub fn write(name: &str, content: &str) -> Written {
+pub fn write(name: &str, content: impl AsRef<[u8]>) -> Written {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
     std::fs::write(&path, content).unwrap();

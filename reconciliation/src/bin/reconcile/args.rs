@@ -16,13 +16,17 @@ may run at once, beside the service too.";
 /// Reconcile settlement files: match their lines to what was charged, book them, and list what differs.
 ///
 /// Reads, by their headers, Stripe's itemised payout reconciliation with the columns `description` and
-/// `payment_metadata[payonce_operation]`, Adyen's settlement detail report, and PayPal's settlement report, all as CSV.
+/// `payment_metadata[payonce_operation]`, Adyen's settlement detail report, and PayPal's settlement report, all as CSV. Any other CSV is read by a map of its columns: --map.
 #[derive(Debug, Parser)]
 #[command(name = "reconcile", version, after_help = EXIT_CODES)]
 pub struct Args {
     /// Settlement files, folders of them, or - for standard input; as they are, or compressed by gzip or zstd
     #[arg(required_unless_present = "drop_interrupted", value_name = "FILE")]
     pub files: Vec<PathBuf>,
+
+    /// Read the files as CSV whose columns this TOML file describes; docs/mapped-csv.md says how
+    #[arg(long, value_name = "FILE", requires = "files")]
+    pub map: Option<PathBuf>,
 
     /// The merchant whose files they are
     #[arg(long, env = "PAYONCE_MERCHANT", value_name = "ID")]

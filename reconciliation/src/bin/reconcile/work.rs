@@ -1,10 +1,13 @@
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use money::{FileId, MerchantId};
 use reconciliation::intake::{self, Account, CHUNK_LINES};
 use reconciliation::report::{self, Given, Refused, Report, Verdict};
 use reconciliation::source::Source;
-use reconciliation::{evidence, run, statement};
+use reconciliation::statement::{self, Map, MapError};
+use reconciliation::{evidence, run};
 use sqlx::PgPool;
 use tokio::time::Instant;
 
@@ -15,18 +18,37 @@ use crate::{database, with_causes};
 /// How often to look whether the service has applied what waits.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
+/// Why there is no map to read by.
+#[derive(Debug, thiserror::Error)]
+enum NoMap {
+    #[error("the map {0} could not be read")]
+    Unreadable(String, #[source] io::Error),
+    #[error(transparent)]
+    Wrong(#[from] MapError),
+}
+
 /// Does all of it. What goes wrong is in the report.
 pub async fn reconcile(args: &Args) -> Report {
+    let map = match args.map.as_deref().map(read_map).transpose() {
+        Ok(map) => map,
+        Err(error) => return Report::of_nothing(Verdict::Refused, with_causes(&error)),
+    };
     let pool = match database::connect(args).await {
         Ok(pool) => pool,
         Err(error) => return Report::of_nothing(Verdict::Incomplete, with_causes(&error)),
     };
-    let report = reconcile_in(&pool, args).await;
+    let report = reconcile_in(&pool, args, map.as_ref()).await;
     pool.close().await;
     report
 }
 
-async fn reconcile_in(pool: &PgPool, args: &Args) -> Report {
+fn read_map(path: &Path) -> Result<Map, NoMap> {
+    let name = path.display().to_string();
+    let toml = std::fs::read(path).map_err(|error| NoMap::Unreadable(name.clone(), error))?;
+    Ok(Map::read(&name, &toml)?)
+}
+
+async fn reconcile_in(pool: &PgPool, args: &Args, map: Option<&Map>) -> Report {
     let account = match intake::account(pool, args.merchant, args.psp_account).await {
         Ok(account) => account,
         Err(error) => return Report::of_nothing(verdict_of(&error), with_causes(&error)),
@@ -38,7 +60,7 @@ async fn reconcile_in(pool: &PgPool, args: &Args) -> Report {
         given.failures.push(with_causes(&error));
     }
     for source in sources(args, &mut given) {
-        take_in(pool, args.merchant, &account, &source, &mut given).await;
+        take_in(pool, args.merchant, &account, (&source, map), &mut given).await;
     }
     settle(pool, args, &mut given).await;
     match report::make(pool, args.merchant, account.psp_account_id, &given).await {
@@ -78,10 +100,16 @@ fn sources(args: &Args, given: &mut Given) -> Vec<Source> {
 }
 
 /// Takes a file in.
-async fn take_in(pool: &PgPool, merchant: MerchantId, account: &Account, source: &Source, given: &mut Given) {
+async fn take_in(
+    pool: &PgPool,
+    merchant: MerchantId,
+    account: &Account,
+    (source, map): (&Source, Option<&Map>),
+    given: &mut Given,
+) {
     let progress = Progress::begin("");
     let observer = progress.observer(&source.name());
-    let taken = intake::take_in(pool, merchant, account, source, CHUNK_LINES, observer).await;
+    let taken = intake::take_in(pool, merchant, account, source, map, CHUNK_LINES, observer).await;
     progress.end();
     match taken {
         Ok(taken) => {
