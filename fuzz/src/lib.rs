@@ -10,6 +10,7 @@
 )]
 
 mod answer;
+mod bank;
 mod card_number;
 mod key;
 mod mapped;
@@ -21,7 +22,10 @@ mod webhook;
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its folder of seeds.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 11] = [
+    ("bank_bai2", bank::bai2),
+    ("bank_camt053", bank::camt053),
+    ("bank_mt940", bank::mt940),
     ("card_number", card_number::run),
     ("idempotency_key", key::run),
     ("mapped_csv", mapped::run),

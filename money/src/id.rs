@@ -92,6 +92,14 @@ id! {
     BookingId;
     /// A difference between a PSP's account of things and ours. Derived, see [`BreakId::derive`].
     BreakId;
+    /// An account of ours at a bank. Derived, see [`BankAccountId::derive`].
+    BankAccountId;
+    /// What a bank says of an account and some days. Derived, see [`BankStatementId::derive`].
+    BankStatementId;
+    /// A movement of a bank account. Derived, see [`BankEntryId::derive`].
+    BankEntryId;
+    /// A movement of a bank account tied to a payout.
+    BankMatchId;
 }
 
 impl OperationId {
@@ -130,6 +138,27 @@ impl BreakId {
     /// The id of the break of this kind about this subject in this currency: found again, it is the same.
     pub fn derive(merchant: MerchantId, kind: &str, subject: &str, currency: crate::Currency) -> Self {
         Self(derived(b"break", merchant, &[kind, subject, currency.code()]))
+    }
+}
+
+impl BankAccountId {
+    /// The id of the account with this number and currency.
+    pub fn derive(merchant: MerchantId, number: &str, currency: crate::Currency) -> Self {
+        Self(derived(b"bank account", merchant, &[number, currency.code()]))
+    }
+}
+
+impl BankStatementId {
+    /// The id of an account's statement that ends on a day, told from others of that day by its number.
+    pub fn derive(merchant: MerchantId, account: BankAccountId, ends_on: &str, number: &str) -> Self {
+        Self(derived(b"bank statement", merchant, &[&account.to_string(), ends_on, number]))
+    }
+}
+
+impl BankEntryId {
+    /// The id of a statement's entry, by its place there from 1.
+    pub fn derive(merchant: MerchantId, statement: BankStatementId, entry_no: i32) -> Self {
+        Self(derived(b"bank entry", merchant, &[&statement.to_string(), &entry_no.to_string()]))
     }
 }
 

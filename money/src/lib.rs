@@ -13,7 +13,8 @@ pub use amount::{AmountError, Money};
 pub use currency::{Currency, UnknownCurrency};
 pub use division::{Part, divide};
 pub use id::{
-    AccountId, ApiKeyId, AttemptId, BookingId, BreakId, ClaimId, DisputeId, EventId, FileId, MerchantId,
-    OperationId, ParseIdError, PaymentId, PayoutId, PspAccountId, TransactionId,
+    AccountId, ApiKeyId, AttemptId, BankAccountId, BankEntryId, BankMatchId, BankStatementId, BookingId,
+    BreakId, ClaimId, DisputeId, EventId, FileId, MerchantId, OperationId, ParseIdError, PaymentId, PayoutId,
+    PspAccountId, TransactionId,
 };
 pub use name::{InvalidName, OrderId, SellerId};

@@ -23,6 +23,7 @@ use payment_service::psp::{
 };
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestRunner};
+use reconciliation::source::Source;
 use reconciliation::{intake, run};
 use sqlx::PgPool;
 use time::OffsetDateTime;
@@ -554,19 +555,24 @@ impl Shop {
         let line = |(line, minor): (usize, &i64)| {
             let gross = format!("{}.{:02}", minor / 100, minor % 100);
             let when = "2026-01-03 10:00:00";
-            format!(
-                "po_{number},txn_{number}_{line},{when},{when},eur,{gross},0.00,{gross},charge,ch_1,,ch_1,{INTENT},"
-            )
+            format!(",txn_{number}_{line},{when},{when},eur,{gross},0.00,{gross},charge,ch_1,,ch_1,{INTENT},")
         };
         let lines: Vec<String> = amounts.iter().enumerate().map(line).collect();
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), format!("{head}\n{}\n", lines.join("\n"))).unwrap();
         let account = intake::account(&self.pool, self.merchant, Some(self.account)).await.unwrap();
         let told = Arc::new(|_| ());
-        let taken =
-            intake::take_in(&self.pool, self.merchant, &account, &file.path().into(), None, 100, told)
-                .await
-                .unwrap();
+        let taken = intake::take_in(
+            &self.pool,
+            self.merchant,
+            &account,
+            Source::from(file.path()).open().unwrap(),
+            None,
+            100,
+            told,
+        )
+        .await
+        .unwrap();
         let mut settled = taken.progress;
         settled.add(&run::settle(&self.pool, self.merchant, |_| ()).await.unwrap());
         assert_eq!(settled.matched, amounts.len() as u64, "{settled:?}");

@@ -8,14 +8,19 @@
 //! 3. what cannot be tied becomes a break ([`break_`]); what the PSP knows and we do not yet becomes [`evidence`], which
 //!    `payment-service` applies to its operation before the line is booked.
 //!
+//! What a bank says of our accounts is read by [`bank_statement`], in whichever of three formats it comes.
+//!
 //! This crate writes its own tables, and money through `ledger` and `wallet`. It reads payments through the `settleable_*`
 //! views of `migrations/0005_reconciliation.sql` and never names `payment-service`.
 
+pub mod bank;
+pub mod bank_statement;
 pub mod break_;
 mod copy;
 pub mod evidence;
 pub mod intake;
 pub mod matching;
+mod payout;
 pub mod report;
 pub mod run;
 pub mod source;

@@ -20,7 +20,7 @@ fn program(shop: &Shop, files: &[&Path]) -> Command {
     command
         .env_clear()
         .env("DATABASE_URL", shop.pool.connect_options().to_url_lossy().as_str())
-        .args(["--merchant", &shop.merchant.to_string()])
+        .args(["run", "--merchant", &shop.merchant.to_string()])
         .args(files)
         .stdin(Stdio::null());
     command

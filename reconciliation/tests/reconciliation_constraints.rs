@@ -226,7 +226,7 @@ async fn bookings_and_evidence_hold_together(pool: PgPool) {
             "settlement_booking_pkey",
             booking(existing, &format!("1, 'po_9', false, {sums}, 'EUR', null, 1, 0")),
         ),
-        ("settlement_booking_once", booking(new, &format!("1, 'po_1', false, {sums}, 'EUR', null, 1, 0"))),
+        ("settlement_booking_once", booking(new, &format!("1, null, false, {sums}, 'EUR', null, 1, 0"))),
         (
             "settlement_booking_chunk_fkey",
             booking(new, &format!("9, 'po_1', false, {sums}, 'EUR', null, 1, 0")),
@@ -264,6 +264,53 @@ async fn bookings_and_evidence_hold_together(pool: PgPool) {
         ("settlement_evidence_booking_fkey", evidence(2, "null, gen_random_uuid(), now()")),
         ("settlement_evidence_settled_is_booked", evidence(2, "null, null, now()")),
         ("settlement_evidence_refused_short", evidence(2, "'', null, null")),
+    ] {
+        check(&shop, file, constraint, &statement).await;
+    }
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn payouts_are_told_or_implied(pool: PgPool) {
+    let (shop, file) = settled(&pool).await;
+    let payout = |name: &str, currency: &str, told: &str| {
+        format!(
+            "insert into settlement_payout (merchant_id, psp_account_id, payout_id, currency, told, implied, has_line, arrives_on,
+                 created_at, reference)
+             values ($M, {name}, {currency}, {told})"
+        )
+    };
+    let good = "5, 0, true, now(), now(), null";
+    sqlx::raw_sql(sqlx::AssertSqlSafe(
+        payout("$A, 'po_1'", "'EUR'", good)
+            .replace("$M", &format!("'{}'", shop.merchant))
+            .replace("$A", &format!("'{}'", shop.account)),
+    ))
+    .execute(&pool)
+    .await
+    .unwrap();
+    let implied = |values: &str| {
+        format!(
+            "insert into settlement_booking (merchant_id, booking_id, file_id, psp_account_id, chunk_no, captures, refunds,
+                 chargebacks, adjustments, fee_lines, fees, suspense, booked_at, currency, transaction_id, matched, implied,
+                 payout_id, late, payouts, lines)
+             values ($M, gen_random_uuid(), $F, $A, 1, 0, 0, 0, 0, 0, 0, 0, now(), 'EUR', null, 0, true, {values})"
+        )
+    };
+    for (constraint, statement) in [
+        ("settlement_payout_pkey", payout("$A, 'po_1'", "'EUR'", good)),
+        ("settlement_payout_psp_account_fkey", payout("gen_random_uuid(), 'po_1'", "'EUR'", good)),
+        ("settlement_payout_named", payout("$A, ''", "'EUR'", good)),
+        ("settlement_payout_named", payout("$A, 'po_2'", "'EUR'", "5, 0, true, now(), now(), ''")),
+        ("settlement_payout_currency_iso", payout("$A, 'po_2'", "'eur'", good)),
+        (
+            "settlement_payout_told_or_implied",
+            payout("$A, 'po_2'", "'EUR'", "5, 5, true, now(), now(), null"),
+        ),
+        ("settlement_booking_implied_is_payout", implied("null, false, -5, 0")),
+        ("settlement_booking_implied_is_payout", implied("'po_1', false, 0, 0")),
+        ("settlement_booking_implied_is_payout", implied("'po_1', true, -5, 0")),
+        ("settlement_booking_lines_counted", implied("'po_1', false, -5, 1")),
+        ("settlement_booking_implied_once", format!("{0};{0}", implied("'po_1', false, -5, 0"))),
     ] {
         check(&shop, file, constraint, &statement).await;
     }
@@ -322,13 +369,13 @@ async fn breaks_say_what_they_must(pool: PgPool) {
     let insert = |id: &str, values: &str| {
         format!(
             "insert into recon_break (merchant_id, break_id, subject, detail, opened_at, psp_account_id, kind, currency, found,
-                 found_currency, file_id, line_no, state, closed_at, closed_because)
-             values ($M, {id}, 's', 'd', now(), {values})"
+                 found_currency, file_id, line_no, state, closed_at, closed_because, closed_how, arose_on)
+             values ($M, {id}, 's', 'd', now(), {values}, now())"
         )
     };
     let new = "gen_random_uuid()";
     let existing = "(select break_id from recon_break where merchant_id = $M)";
-    let open = "'open', null, null";
+    let open = "'open', null, null, null";
     for (constraint, statement) in [
         (
             "recon_break_pkey",
@@ -357,11 +404,299 @@ async fn breaks_say_what_they_must(pool: PgPool) {
         ),
         (
             "recon_break_state_known",
-            insert(new, "$A, 'amount', 'EUR', null, null, null, null, 'lost', null, null"),
+            insert(new, "$A, 'amount', 'EUR', null, null, null, null, 'lost', null, null, null"),
         ),
         (
             "recon_break_closed_says_why",
-            insert(new, "$A, 'amount', 'EUR', null, null, null, null, 'closed', now(), null"),
+            insert(new, "$A, 'amount', 'EUR', null, null, null, null, 'closed', now(), null, 'itself'"),
+        ),
+        (
+            "recon_break_closed_how_known",
+            insert(new, "$A, 'amount', 'EUR', null, null, null, null, 'closed', now(), 'so', 'somehow'"),
+        ),
+        (
+            "recon_break_closed_how_known",
+            insert(new, "$A, 'amount', 'EUR', null, null, null, null, 'open', null, null, 'itself'"),
+        ),
+        (
+            "recon_break_somewhere",
+            insert(new, &format!("null, 'amount', 'EUR', null, null, null, null, {open}")),
+        ),
+        ("recon_break_assignee_length", "update recon_break set assignee = ''".to_owned()),
+        (
+            "recon_break_bank_account_fkey",
+            "update recon_break set psp_account_id = null, bank_account_id = gen_random_uuid()".to_owned(),
+        ),
+        (
+            "recon_break_bank_entry_fkey",
+            "update recon_break set bank_entry_id = gen_random_uuid()".to_owned(),
+        ),
+    ] {
+        check(&shop, file, constraint, &statement).await;
+    }
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn what_is_done_about_breaks_is_kept_as_it_was(pool: PgPool) {
+    let (shop, file) = settled(&pool).await;
+    let of_break = "(select break_id from recon_break where merchant_id = $M)";
+    let act = |id: &str, values: &str| {
+        format!(
+            "insert into recon_break_act (merchant_id, break_id, act_no, kind, proposal, assignee, snoozed_until, account, note,
+                 actor)
+             values ($M, {id}, {values})"
+        )
+    };
+    let good = "1, 'commented', null, null, null, null, 'n', 'cli:ann'";
+    let done = act(of_break, good).replace("$M", &format!("'{}'", shop.merchant));
+    sqlx::raw_sql(sqlx::AssertSqlSafe(done)).execute(&pool).await.unwrap();
+    for (constraint, statement) in [
+        ("recon_break_act_pkey", act(of_break, good)),
+        ("recon_break_act_break_fkey", act("gen_random_uuid()", good)),
+        ("recon_break_act_numbered", act(of_break, "0, 'commented', null, null, null, null, 'n', 'cli:ann'")),
+        ("recon_break_act_kind_known", act(of_break, "2, 'odd', null, null, null, null, 'n', 'cli:ann'")),
+        (
+            "recon_break_act_proposal_known",
+            act(of_break, "2, 'proposed', 'odd', null, null, null, 'n', 'cli:ann'"),
+        ),
+        (
+            "recon_break_act_proposal_known",
+            act(of_break, "2, 'proposed', null, null, null, null, 'n', 'cli:ann'"),
+        ),
+        (
+            "recon_break_act_assignee_length",
+            act(of_break, "2, 'commented', null, 'b', null, null, 'n', 'cli:ann'"),
+        ),
+        (
+            "recon_break_act_assignee_length",
+            act(of_break, "2, 'assigned', null, '', null, null, null, 'cli:ann'"),
+        ),
+        (
+            "recon_break_act_snoozed_says_when",
+            act(of_break, "2, 'snoozed', null, null, null, null, null, 'cli:ann'"),
+        ),
+        (
+            "recon_break_act_adjusted_says_where",
+            act(of_break, "2, 'adjusted', null, null, null, null, 'n', 'cli:ann'"),
+        ),
+        (
+            "recon_break_act_note_length",
+            act(of_break, "2, 'commented', null, null, null, null, null, 'cli:ann'"),
+        ),
+        (
+            "recon_break_act_note_length",
+            act(of_break, "2, 'commented', null, null, null, null, '', 'cli:ann'"),
+        ),
+        ("recon_break_act_actor_named", act(of_break, "2, 'commented', null, null, null, null, 'n', 'ann'")),
+    ] {
+        check(&shop, file, constraint, &statement).await;
+    }
+    for table in ["recon_break_act", "bank_file", "bank_statement", "bank_booking"] {
+        for change in
+            [format!("update {table} set merchant_id = merchant_id"), format!("delete from {table}")]
+        {
+            assert_append_only(&pool, &change).await;
+        }
+    }
+    for table in ["recon_adjustment", "bank_entry", "bank_match"] {
+        assert_append_only(&pool, &format!("delete from {table}")).await;
+    }
+}
+
+async fn assert_append_only(pool: &PgPool, change: &str) {
+    let refused =
+        sqlx::raw_sql(sqlx::AssertSqlSafe(change.to_owned())).execute(pool).await.expect_err(change);
+    assert!(refused.to_string().contains("append-only"), "{change}: {refused}");
+}
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn a_breaks_money_is_moved_once(pool: PgPool) {
+    let (shop, file) = settled(&pool).await;
+    let of_break = "(select break_id from recon_break where merchant_id = $M)";
+    let posted = "(select transaction_id from ledger_transaction where merchant_id = $M limit 1)";
+    let adjust = |values: &str| {
+        format!(
+            "insert into recon_adjustment (merchant_id, adjustment_id, break_id, currency, ordinal, from_account, to_account,
+                 amount, transaction_id, reversed_by)
+             values ($M, {values})"
+        )
+    };
+    let new = "gen_random_uuid()";
+    let some = "00000000-0000-0000-0000-000000000001";
+    let first = adjust(&format!("'{some}', {of_break}, 'EUR', 1, 'suspense', 'psp_fees', 5, {posted}, null"));
+    sqlx::raw_sql(sqlx::AssertSqlSafe(first.replace("$M", &format!("'{}'", shop.merchant))))
+        .execute(&pool)
+        .await
+        .unwrap();
+    let reversed = format!("'suspense', 'psp_fees', 5, {posted}, {posted}");
+    for (constraint, statement) in [
+        (
+            "recon_adjustment_once",
+            adjust(&format!("{new}, {of_break}, 'EUR', 2, 'suspense', 'psp_fees', 5, {posted}, null")),
+        ),
+        ("recon_adjustment_pkey", adjust(&format!("'{some}', {of_break}, 'EUR', 2, {reversed}"))),
+        ("recon_adjustment_numbered", adjust(&format!("{new}, {of_break}, 'EUR', 1, {reversed}"))),
+        ("recon_adjustment_break_fkey", adjust(&format!("{new}, {new}, 'EUR', 2, {reversed}"))),
+        (
+            "recon_adjustment_transaction_fkey",
+            adjust(&format!("{new}, {of_break}, 'EUR', 2, 'suspense', 'psp_fees', 5, {new}, {posted}")),
+        ),
+        (
+            "recon_adjustment_reversed_fkey",
+            adjust(&format!("{new}, {of_break}, 'EUR', 2, 'suspense', 'psp_fees', 5, {posted}, {new}")),
+        ),
+        (
+            "recon_adjustment_somewhere_else",
+            adjust(&format!("{new}, {of_break}, 'EUR', 2, 'suspense', 'suspense', 5, {posted}, {posted}")),
+        ),
+        (
+            "recon_adjustment_moves_something",
+            adjust(&format!("{new}, {of_break}, 'EUR', 2, 'suspense', 'psp_fees', 0, {posted}, {posted}")),
+        ),
+        ("recon_adjustment_ordinal", adjust(&format!("{new}, {of_break}, 'EUR', 0, {reversed}"))),
+    ] {
+        check(&shop, file, constraint, &statement).await;
+    }
+}
+
+/// A bank account, a file with a statement of one entry that is a part of a payout, and their ids in the order of these words.
+const BANK: &str = "
+    insert into bank_account values ($M, '00000000-0000-0000-0000-00000000000a', 'DE1', 'EUR', 'Bank', 3, '{}', now());
+    insert into bank_file values ($M, '00000000-0000-0000-0000-00000000000b', sha256('f'), 'f', 'camt053', 1, 1, now());
+    insert into bank_statement values ($M, '00000000-0000-0000-0000-00000000000c', '00000000-0000-0000-0000-00000000000a',
+        '00000000-0000-0000-0000-00000000000b', '1', '2026-01-01', '2026-01-02', 10, 15, 1, 5, sha256('s'), now());
+    insert into bank_entry (merchant_id, entry_id, statement_id, entry_no, line_no, bank_account_id, amount, booked_on, value_on,
+        is_reversal, code, other_references, details, of_psp, open)
+    values ($M, '00000000-0000-0000-0000-00000000000d', '00000000-0000-0000-0000-00000000000c', 1, 1,
+        '00000000-0000-0000-0000-00000000000a', 5, '2026-01-02', '2026-01-02', false, 'c', '{}', '', true, 5);
+    insert into settlement_payout (merchant_id, psp_account_id, payout_id, currency, told, implied, has_line, arrives_on, created_at)
+    values ($M, $A, 'po_1', 'EUR', 5, 0, true, '2026-01-02', now());
+    insert into bank_booking select $M, '00000000-0000-0000-0000-00000000000e', '00000000-0000-0000-0000-00000000000c', '2026-01-02',
+        1, 5, transaction_id from ledger_transaction where merchant_id = $M limit 1;";
+
+#[sqlx::test(migrator = "ledger::MIGRATOR")]
+async fn what_banks_say_holds_together(pool: PgPool) {
+    let (shop, file) = settled(&pool).await;
+    let named =
+        BANK.replace("$M", &format!("'{}'", shop.merchant)).replace("$A", &format!("'{}'", shop.account));
+    sqlx::raw_sql(sqlx::AssertSqlSafe(named)).execute(&pool).await.unwrap();
+    let id = |letter: char| format!("'00000000-0000-0000-0000-00000000000{letter}'");
+    let (account, document, statement, entry) = (id('a'), id('b'), id('c'), id('d'));
+    let new = "gen_random_uuid()";
+    let of_account = |values: &str| format!("insert into bank_account values ($M, {values}, now())");
+    let of_file = |values: &str| format!("insert into bank_file values ($M, {values}, now())");
+    let of_statement = |values: &str| format!("insert into bank_statement values ($M, {values}, now())");
+    let booking = |values: &str| format!("insert into bank_booking values ($M, {values})");
+    let of_entry = |values: &str| {
+        format!(
+            "insert into bank_entry (merchant_id, value_on, is_reversal, code, other_references, details, booked_on, entry_id,
+                 statement_id, entry_no, line_no, bank_account_id, amount, of_psp, open, resolved)
+             values ($M, now(), false, 'c', '{{}}', '', now(), {values})"
+        )
+    };
+    let posted = "(select transaction_id from ledger_transaction where merchant_id = $M limit 1)";
+    let matched = |values: &str| {
+        format!(
+            "insert into bank_match (merchant_id, matched_at, currency, psp_account_id, match_id, entry_id, payout_id, match_no,
+                 rule, allocated, transaction_id, revoked_at, revoked_by)
+             values ($M, now(), 'EUR', $A, {values})"
+        )
+    };
+    let held = format!("{posted}, null, null");
+    for (constraint, statement) in [
+        ("bank_account_pkey", of_account(&format!("{account}, 'DE2', 'EUR', 'n', 3, '{{}}'"))),
+        ("bank_account_number_once", of_account(&format!("{new}, 'DE1', 'EUR', 'n', 3, '{{}}'"))),
+        ("bank_account_number_bare", of_account(&format!("{new}, 'de 2', 'EUR', 'n', 3, '{{}}'"))),
+        ("bank_account_currency_iso", of_account(&format!("{new}, 'DE2', 'eur', 'n', 3, '{{}}'"))),
+        ("bank_account_name_present", of_account(&format!("{new}, 'DE2', 'EUR', '', 3, '{{}}'"))),
+        ("bank_account_delay_sane", of_account(&format!("{new}, 'DE2', 'EUR', 'n', 61, '{{}}'"))),
+        ("bank_account_payers_present", of_account(&format!("{new}, 'DE2', 'EUR', 'n', 3, '{{\"\"}}'"))),
+        (
+            "bank_account_merchant_fkey",
+            "insert into bank_account values (gen_random_uuid(), gen_random_uuid(), 'DE2', 'EUR', 'n', 3, '{}', now())".to_owned(),
+        ),
+        (
+            "bank_file_merchant_fkey",
+            "insert into bank_file values (gen_random_uuid(), gen_random_uuid(), sha256('g'), 'f', 'bai2', 1, 1, now())".to_owned(),
+        ),
+        ("bank_file_pkey", of_file(&format!("{document}, sha256('g'), 'f', 'camt053', 1, 1"))),
+        ("bank_file_content_once", of_file(&format!("{new}, sha256('f'), 'f', 'camt053', 1, 1"))),
+        ("bank_file_sha256_length", of_file(&format!("{new}, 'g', 'f', 'camt053', 1, 1"))),
+        ("bank_file_name_present", of_file(&format!("{new}, sha256('g'), '', 'camt053', 1, 1"))),
+        ("bank_file_format_known", of_file(&format!("{new}, sha256('g'), 'f', 'pdf', 1, 1"))),
+        ("bank_file_counted", of_file(&format!("{new}, sha256('g'), 'f', 'camt053', -1, 1"))),
+        (
+            "bank_statement_pkey",
+            of_statement(&format!("{statement}, {account}, {document}, '2', now(), now(), 1, 6, 1, 5, sha256('t')")),
+        ),
+        (
+            "bank_statement_once",
+            of_statement(&format!("{new}, {account}, {document}, '1', '2026-01-01', '2026-01-02', 1, 6, 1, 5, sha256('t')")),
+        ),
+        (
+            "bank_statement_account_fkey",
+            of_statement(&format!("{new}, {new}, {document}, '2', now(), now(), 1, 6, 1, 5, sha256('t')")),
+        ),
+        (
+            "bank_statement_file_fkey",
+            of_statement(&format!("{new}, {account}, {new}, '2', now(), now(), 1, 6, 1, 5, sha256('t')")),
+        ),
+        (
+            "bank_statement_days",
+            of_statement(&format!("{new}, {account}, {document}, '2', '2026-02-02', '2026-02-01', 1, 6, 1, 5, sha256('t')")),
+        ),
+        (
+            "bank_statement_sha256_length",
+            of_statement(&format!("{new}, {account}, {document}, '2', now(), now(), 1, 6, 1, 5, 't'")),
+        ),
+        (
+            "bank_statement_adds_up",
+            of_statement(&format!("{new}, {account}, {document}, '2', now(), now(), 1, 7, 1, 5, sha256('t')")),
+        ),
+        (
+            "bank_statement_counted",
+            of_statement(&format!("{new}, {account}, {document}, '2', now(), now(), 1, 6, 0, 5, sha256('t')")),
+        ),
+        ("bank_booking_pkey", booking(&format!("{}, {statement}, '2026-01-03', 1, 0, null", id('e')))),
+        ("bank_booking_once", booking(&format!("{new}, {statement}, '2026-01-02', 1, 0, null"))),
+        ("bank_booking_statement_fkey", booking(&format!("{new}, {new}, '2026-01-02', 1, 0, null"))),
+        ("bank_booking_transaction_fkey", booking(&format!("{new}, {statement}, '2026-01-03', 1, 5, {new}"))),
+        ("bank_booking_counted", booking(&format!("{new}, {statement}, '2026-01-03', 0, 0, null"))),
+        ("bank_booking_posted", booking(&format!("{new}, {statement}, '2026-01-03', 1, 5, null"))),
+        ("bank_entry_pkey", of_entry(&format!("{entry}, {statement}, 2, 1, {account}, 5, true, 5, 0"))),
+        ("bank_entry_once", of_entry(&format!("{new}, {statement}, 1, 1, {account}, 5, true, 5, 0"))),
+        ("bank_entry_statement_fkey", of_entry(&format!("{new}, {new}, 2, 1, {account}, 5, true, 5, 0"))),
+        ("bank_entry_account_fkey", of_entry(&format!("{new}, {statement}, 2, 1, {new}, 5, true, 5, 0"))),
+        ("bank_entry_numbered", of_entry(&format!("{new}, {statement}, 0, 1, {account}, 5, true, 5, 0"))),
+        ("bank_entry_open_within", of_entry(&format!("{new}, {statement}, 2, 1, {account}, 5, true, 6, 0"))),
+        ("bank_entry_open_within", of_entry(&format!("{new}, {statement}, 2, 1, {account}, 5, true, -1, 0"))),
+        ("bank_entry_resolved_within", of_entry(&format!("{new}, {statement}, 2, 1, {account}, 5, true, 5, 6"))),
+        ("bank_entry_open_of_psp", of_entry(&format!("{new}, {statement}, 2, 1, {account}, 5, false, 5, 0"))),
+        ("bank_entry_kept", "update bank_entry set amount = 6".to_owned()),
+        ("bank_match_entry_fkey", matched(&format!("{new}, {new}, 'po_1', 0, 'amount', 5, {held}"))),
+        ("bank_match_payout_fkey", matched(&format!("{new}, {entry}, 'po_9', 0, 'amount', 5, {held}"))),
+        ("bank_match_transaction_fkey", matched(&format!("{new}, {entry}, 'po_1', 0, 'amount', 5, {new}, null, null"))),
+        ("bank_match_revoked_fkey", matched(&format!("{new}, {entry}, 'po_1', 1, 'amount', 5, {posted}, now(), {new}"))),
+        ("bank_match_held_is_0", matched(&format!("{new}, {entry}, 'po_1', 1, 'amount', 5, {held}"))),
+        ("bank_match_rule_known", matched(&format!("{new}, {entry}, 'po_1', 0, 'odd', 5, {held}"))),
+        ("bank_match_allocated_something", matched(&format!("{new}, {entry}, 'po_1', 0, 'amount', 0, {held}"))),
+        ("bank_match_numbered", matched(&format!("{new}, {entry}, 'po_1', -1, 'amount', 5, {posted}, now(), {posted}"))),
+        ("bank_match_of_entry", matched(&format!("{new}, {entry}, 'po_1', 0, 'amount', 5, {held}"))),
+        (
+            "bank_match_of_payout",
+            format!("update bank_entry set open = 0; {}", matched(&format!("{new}, {entry}, 'po_1', 0, 'amount', 5, {held}"))),
+        ),
+        (
+            "bank_match_once",
+            format!("{0}; {0}", matched(&format!("{new}, {entry}, 'po_1', 0, 'amount', 5, {held}"))),
+        ),
+        (
+            "bank_match_pkey",
+            format!(
+                "{}; {}",
+                matched(&format!("{}, {entry}, 'po_1', 0, 'amount', 5, {held}", id('f'))),
+                matched(&format!("{}, {entry}, 'po_1', 1, 'amount', 5, {posted}, now(), {posted}", id('f')))
+            ),
         ),
     ] {
         check(&shop, file, constraint, &statement).await;

@@ -7,6 +7,7 @@
 mod accounts;
 mod api;
 mod architecture;
+mod breaks;
 mod crash;
 mod crashes;
 mod demo;

@@ -158,6 +158,15 @@ impl World {
             .unwrap_or_else(|error| panic!("{}", error.chain()))
     }
 
+    /// A line of a charge that nobody made is in the PSP's file; answers the break that it is.
+    pub async fn broken(&self) -> String {
+        let plant = json!({"change": {"kind": "unknown_line", "gross_minor": 4000, "fee_minor": 100}, "match": {"line": 1}});
+        self.stage.control.post("discrepancies", &plant).await.expect("planted");
+        self.settle_with_breaks().await;
+        let breaks: Value = self.stage.client.read("/v1/breaks?kind=unknown_to_us").await.expect("breaks");
+        breaks["data"][0]["break_id"].as_str().unwrap_or_else(|| panic!("{breaks}")).to_owned()
+    }
+
     async fn settlement_files(&self, kept: i64) -> (TempDir, Vec<std::path::PathBuf>) {
         let folder = tempfile::tempdir().expect("a folder");
         let mut files = Vec::new();

@@ -270,7 +270,7 @@ impl Stage {
     pub fn reconcile(&self, reports: &[PathBuf]) -> Result<String, Error> {
         self.installation
             .program("reconcile")
-            .args(["--merchant", &self.shop.merchant_id, "--psp-account", &self.shop.psp_account_id])
+            .args(["run", "--merchant", &self.shop.merchant_id, "--psp-account", &self.shop.psp_account_id])
             .args(reports)
             .run()
     }

@@ -144,6 +144,19 @@ impl fmt::Display for Account {
     }
 }
 
+/// Whether the account is there: something was posted to it once.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn exists_in_tx(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    account: &Account,
+    currency: Currency,
+) -> Result<bool, sqlx::Error> {
+    repo::exists(tx, merchant, account.id(merchant, currency)).await
+}
+
 /// Makes the accounts and their zero balances where they are missing.
 pub(crate) async fn open_in_tx(
     tx: &mut PgTransaction<'_>,

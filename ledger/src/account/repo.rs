@@ -70,3 +70,17 @@ pub(super) async fn insert_missing(
     .await?;
     Ok(())
 }
+
+pub(super) async fn exists(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    account: AccountId,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select exists (select 1 from ledger_account where merchant_id = $1 and account_id = $2) as "exists!""#,
+        merchant.as_uuid(),
+        account.as_uuid(),
+    )
+    .fetch_one(&mut **tx)
+    .await
+}

@@ -45,6 +45,8 @@ pub enum Check {
     Files,
     Lines,
     Bookings,
+    PayoutsToBank,
+    BankStatements,
     Clearing,
     Tenants,
     KnownMerchants,
@@ -70,7 +72,7 @@ enum Scope {
 
 impl Check {
     /// All of them.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 50] = [
         Self::OneLivePayment,
         Self::ChargedOnce,
         Self::AskedOnce,
@@ -111,6 +113,8 @@ impl Check {
         Self::Files,
         Self::Lines,
         Self::Bookings,
+        Self::PayoutsToBank,
+        Self::BankStatements,
         Self::Clearing,
         Self::Tenants,
         Self::KnownMerchants,
@@ -166,7 +170,12 @@ impl Check {
             Self::RefusedMovedNothing => "I12",
             Self::Fences | Self::OwnersWord => "I13",
             Self::OpenOperations | Self::OpenWebhooks | Self::OpenSettlement => "I14",
-            Self::Files | Self::Lines | Self::Bookings | Self::Clearing => "I15",
+            Self::Files
+            | Self::Lines
+            | Self::Bookings
+            | Self::PayoutsToBank
+            | Self::BankStatements
+            | Self::Clearing => "I15",
             Self::Tenants | Self::KnownMerchants => "I16",
             Self::CardNumbers => "I17",
             Self::AppendOnly | Self::Privileges | Self::HashChain => "I18",
@@ -196,6 +205,8 @@ impl Check {
             Self::RefundPosted => "refunds",
             Self::DisputePosted => "disputes",
             Self::PayoutPosted => "payouts",
+            Self::PayoutsToBank => "payouts to the bank",
+            Self::BankStatements => "bank statements and adjustments",
             Self::PostedOnce => "postings",
             Self::SettlementMoved | Self::Bookings => "settlement bookings",
             Self::WebhookAgrees => "applied webhooks",
@@ -281,6 +292,12 @@ impl Check {
                 "A settled line has one match or one break, or waits; a fee or the PSP's own payout has neither."
             }
             Self::Bookings => "A booking is the sum of its lines, and so is its ledger transaction.",
+            Self::BankStatements => {
+                "A bank's statement is the sum of its entries, and it, its matches and what people moved are in the ledger."
+            }
+            Self::PayoutsToBank => {
+                "What was booked as paid out to the bank is what lines say was, or what the lines of a payout come to."
+            }
             Self::Clearing => {
                 "Receivables are captures less what settled; clearing is on its way; suspense is what nothing explains."
             }

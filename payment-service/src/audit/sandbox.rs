@@ -302,11 +302,11 @@ async fn accounts_at(
     Ok(found)
 }
 
-/// What a merchant's open breaks explain of money that names no operation: the PSP's names of it.
+/// What a merchant's breaks explain, unless a later file did, of money that names no operation: the PSP's names of it.
 async fn explained_by_breaks(pool: &PgPool, merchant: MerchantId) -> Result<Vec<String>, SandboxError> {
     let references = sqlx::query_scalar!(
         r#"select psp_reference as "psp_reference!" from recon_break
-         where merchant_id = $1 and state = 'open' and psp_reference is not null"#,
+         where merchant_id = $1 and closed_how is distinct from 'itself' and psp_reference is not null"#,
         merchant.as_uuid(),
     )
     .fetch_all(pool)
@@ -384,7 +384,7 @@ async fn compare_one(
              group by o.operation_id
          ), excepted as (
              select distinct operation_id from recon_break
-             where merchant_id = $1 and state = 'open' and operation_id is not null
+             where merchant_id = $1 and closed_how is distinct from 'itself' and operation_id is not null
          ), named as (
              -- the PSP was told of a payment's authorisation, and of each refund and payout
              select o.*, case when o.kind in ('refund', 'payout') then o.operation_id else a.operation_id end as named_id

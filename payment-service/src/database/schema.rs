@@ -12,11 +12,15 @@ use super::{DatabaseError, role};
 /// Rows of these never change: the ledger, and the evidence of what was sent to a PSP.
 pub(crate) const APPEND_ONLY: &[&str] = &[
     "attempt",
+    "bank_booking",
+    "bank_file",
+    "bank_statement",
     "dispute_split",
     "ledger_account",
     "ledger_entry",
     "ledger_transaction",
     "operation_split",
+    "recon_break_act",
     "review_act",
 ];
 

@@ -10,7 +10,7 @@ mod state;
 mod view;
 
 use money::{DisputeId, MerchantId, PaymentId, PspAccountId};
-use reconciliation::break_::{self, BreakKind, NewBreak};
+use reconciliation::break_::{self, At, BreakKind, NewBreak};
 use sqlx::{PgPool, PgTransaction};
 
 use crate::draw;
@@ -164,9 +164,10 @@ fn beyond(state: &State, change: &Change) -> NewBreak {
         ),
         ..NewBreak::new(
             BreakKind::DisputedBeyond,
-            view.psp_account_id,
+            At::Psp(view.psp_account_id),
             view.dispute_id.to_string(),
             view.currency,
+            time::OffsetDateTime::now_utc().date(),
         )
     }
 }

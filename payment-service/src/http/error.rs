@@ -81,6 +81,8 @@ codes! {
     PayoutExceedsAvailable, "payout_exceeds_available", CONFLICT, "More is to be paid out than is available";
     /// It is not for people to say what became of the operation.
     NotInReview, "not_in_review", CONFLICT, "The operation does not need review";
+    /// The break is closed, or open, or holds no money.
+    BreakStateConflict, "break_state_conflict", CONFLICT, "The break does not allow this where it stands";
     /// The body is larger than this endpoint reads.
     BodyTooLarge, "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
     /// The body is not declared to be what this endpoint reads.

@@ -4,6 +4,7 @@
 
 mod answer;
 pub mod auth;
+pub mod breaks;
 pub mod card_number;
 mod connection;
 mod disputes;
@@ -88,6 +89,9 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(disputes::get))
         .routes(routes!(payouts::create, payouts::list))
         .routes(routes!(payouts::get))
+        .routes(routes!(breaks::list))
+        .routes(routes!(breaks::get))
+        .routes(routes!(breaks::act))
         .routes(routes!(reviews::list))
         .routes(routes!(reviews::get))
         .routes(routes!(reviews::ask))

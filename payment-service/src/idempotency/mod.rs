@@ -140,7 +140,24 @@ pub async fn begin_in_tx(
     if repo::insert(tx, merchant, key.as_str(), fingerprint.as_bytes(), subject).await? {
         return Ok(Begun::Fresh);
     }
-    let Some(kept) = repo::read(tx, merchant, key.as_str()).await? else { return Ok(Begun::InFlight) };
+    // whoever had it gave it back
+    Ok(match look_in_tx(tx, merchant, key, fingerprint).await? {
+        Begun::Fresh => Begun::InFlight,
+        begun => begun,
+    })
+}
+
+/// What is known of a key, which is not taken by this: fresh, if nothing is.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn look_in_tx(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    key: &IdempotencyKey,
+    fingerprint: &Fingerprint,
+) -> Result<Begun, sqlx::Error> {
+    let Some(kept) = repo::read(tx, merchant, key.as_str()).await? else { return Ok(Begun::Fresh) };
     if let Some(field) = fingerprint.first_difference(&kept.fingerprint) {
         return Ok(Begun::OtherRequest(field));
     }
@@ -150,6 +167,23 @@ pub async fn begin_in_tx(
         }
         _ => Begun::InFlight,
     })
+}
+
+/// Takes a key together with its answer: the request is about no payment or payout, and is done in the caller's transaction.
+/// False when somebody else has it; the transaction is then to be rolled back.
+///
+/// # Errors
+/// When Postgres fails.
+pub async fn keep_in_tx(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    key: &IdempotencyKey,
+    fingerprint: &Fingerprint,
+    status: u16,
+    body: &str,
+) -> Result<bool, sqlx::Error> {
+    let answer = (status.cast_signed(), body);
+    repo::insert_answered(tx, merchant, key.as_str(), fingerprint.as_bytes(), answer).await
 }
 
 /// Stores the answer of a request whose key was taken in the caller's transaction.

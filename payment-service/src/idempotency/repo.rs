@@ -35,6 +35,29 @@ pub(super) async fn insert(
     Ok(inserted.rows_affected() == 1)
 }
 
+/// Answers whether the key was new.
+pub(super) async fn insert_answered(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    key: &str,
+    fingerprint: &[u8],
+    (status, body): (i16, &str),
+) -> Result<bool, sqlx::Error> {
+    let inserted = sqlx::query!(
+        "insert into idempotency_key (merchant_id, idempotency_key, fingerprint, response_status, response_body, created_at)
+         values ($1, $2, $3, $4, $5, now())
+         on conflict (merchant_id, idempotency_key) do nothing",
+        merchant.as_uuid(),
+        key,
+        fingerprint,
+        status,
+        body,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(inserted.rows_affected() == 1)
+}
+
 pub(super) async fn read(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use money::{MerchantId, OperationId};
-use reconciliation::break_::{self, BreakKind, NewBreak};
+use reconciliation::break_::{self, At, BreakKind, NewBreak};
 use sqlx::{PgPool, PgTransaction};
 
 use super::decide::{Change, Decision, Known, Stand, decide};
@@ -290,7 +290,7 @@ fn break_of(decided: &Decided<'_>) -> Option<NewBreak> {
         payment_id: payment.map(|payment| payment.payment_id),
         order_id: payment.map(|payment| payment.order_id.clone()),
         detail,
-        ..NewBreak::new(kind, account, subject, currency)
+        ..NewBreak::new(kind, At::Psp(account), subject, currency, time::OffsetDateTime::now_utc().date())
     })
 }
 

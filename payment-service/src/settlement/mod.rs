@@ -3,6 +3,8 @@
 //! `reconciliation` leaves lines that name an operation which has not succeeded at ours. Each ends its operation the way
 //! everything does, through [`Engine::record`], or is refused and becomes a break; then the line is booked.
 
+pub mod breaks;
+
 use std::collections::HashMap;
 
 use futures::future::join_all;

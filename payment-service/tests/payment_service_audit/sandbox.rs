@@ -248,7 +248,7 @@ async fn money_without_an_operation_is_explained_by_an_open_break_alone(pool: Pg
     scene
         .shop
         .run(
-            "update recon_break set state = 'closed', closed_at = now(), closed_because = 'test'
+            "update recon_break set state = 'closed', closed_at = now(), closed_because = 'test', closed_how = 'itself'
              where merchant_id = MERCHANT and kind in ('unknown_to_us', 'late_success')",
         )
         .await;

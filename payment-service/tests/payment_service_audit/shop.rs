@@ -17,6 +17,8 @@ use payment_service::psp::{
     Action, Attempt, AttemptOutcome, CaptureMethod, Decline, Method, Outcome, Psp, PspReference, Success,
     Why, decline,
 };
+use reconciliation::bank::{self, NewBankAccount};
+use reconciliation::source::Source;
 use reconciliation::{intake, run};
 use sqlx::{AssertSqlSafe, PgPool};
 use time::OffsetDateTime;
@@ -62,6 +64,7 @@ impl Shop {
         .await;
         shop.trade().await;
         shop.settle().await;
+        shop.is_paid_at_the_bank().await;
         shop.pay_out().await;
         shop
     }
@@ -292,14 +295,13 @@ impl Shop {
         ];
         let lines: Vec<String> =
             lines.iter().map(|line| format!("po_1,{},", line.replace('T', "2026-01-03 10:00:00"))).collect();
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), format!("{head}\n{}\n", lines.join("\n"))).unwrap();
+        let file = Self::file(&format!("{head}\n{}\n", lines.join("\n")));
         let account = intake::account(&self.pool, self.merchant, Some(self.account)).await.unwrap();
         let taken = intake::take_in(
             &self.pool,
             self.merchant,
             &account,
-            &file.path().into(),
+            Source::from(&*file).open().unwrap(),
             None,
             100,
             Arc::new(|_| ()),
@@ -309,6 +311,29 @@ impl Shop {
         let mut settled = taken.progress;
         settled.add(&run::settle(&self.pool, self.merchant, |_| ()).await.unwrap());
         assert_eq!((settled.matched, settled.waiting, settled.breaks), (1, 1, 2), "{settled:?}");
+    }
+
+    /// Takes in a bank statement whose one entry is the payout of the settlement file.
+    async fn is_paid_at_the_bank(&self) {
+        let account = NewBankAccount {
+            number: "DE89370400440532013000".to_owned(),
+            currency: Currency::EUR,
+            name: "House bank".to_owned(),
+            delay_days: bank::DELAY_DAYS,
+            payers: Vec::new(),
+        };
+        bank::create_account(&self.pool, self.merchant, account).await.unwrap();
+        let statement = ":20:ST1\r\n:25:DE89370400440532013000\r\n:28C:1/1\r\n:60F:C260101EUR0,00\r\n\
+                         :61:2601050105C20,00NTRFNONREF\r\n:86:STRIPE\r\n:62F:C260105EUR20,00\r\n-\r\n";
+        let opened = Source::from(&*Self::file(statement)).open().unwrap();
+        let taken = bank::take_in(&self.pool, self.merchant, opened, Arc::new(|_| ())).await.unwrap();
+        assert_eq!((taken.progress.matched, taken.progress.breaks), (1, 0), "{taken:?}");
+    }
+
+    fn file(content: &str) -> tempfile::TempPath {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), content).unwrap();
+        file.into_temp_path()
     }
 
     fn named(&self, sql: &str) -> String {

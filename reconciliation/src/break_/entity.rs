@@ -1,7 +1,11 @@
-use money::{BookingId, BreakId, Currency, FileId, MerchantId, Money, OperationId, PaymentId, PspAccountId};
+use money::{
+    BankAccountId, BankEntryId, BookingId, BreakId, Currency, FileId, MerchantId, Money, OperationId,
+    PaymentId, PspAccountId,
+};
+use time::Date;
 
 /// What is different.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BreakKind {
     /// The PSP moved money that nothing of ours explains.
@@ -26,10 +30,16 @@ pub enum BreakKind {
     LateSuccess,
     /// A dispute took more of a payment than refunds had left of it.
     DisputedBeyond,
+    /// A payout should be at our bank, and is not.
+    PayoutNotInBank,
+    /// Money came to our bank that is no payout.
+    BankCreditWithoutPayout,
+    /// Money left our bank that no PSP should have taken.
+    BankDebitWithoutPayout,
 }
 
 impl BreakKind {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 14] = [
         Self::UnknownToUs,
         Self::MissingAtPsp,
         Self::Amount,
@@ -41,6 +51,9 @@ impl BreakKind {
         Self::Status,
         Self::LateSuccess,
         Self::DisputedBeyond,
+        Self::PayoutNotInBank,
+        Self::BankCreditWithoutPayout,
+        Self::BankDebitWithoutPayout,
     ];
 
     /// The word in the database and the reports.
@@ -57,12 +70,45 @@ impl BreakKind {
             Self::Status => "status",
             Self::LateSuccess => "late_success",
             Self::DisputedBeyond => "disputed_beyond",
+            Self::PayoutNotInBank => "payout_not_in_bank",
+            Self::BankCreditWithoutPayout => "bank_credit_without_payout",
+            Self::BankDebitWithoutPayout => "bank_debit_without_payout",
         }
+    }
+
+    /// The words of all kinds, for a person.
+    pub fn words() -> String {
+        Self::ALL.map(Self::as_str).join(", ")
     }
 
     /// The kind that `word` names.
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+/// Where something is different.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    /// At an account at a PSP.
+    Psp(PspAccountId),
+    /// At an account at a bank.
+    Bank(BankAccountId),
+}
+
+impl At {
+    pub(super) const fn psp_account_id(self) -> Option<PspAccountId> {
+        match self {
+            Self::Psp(id) => Some(id),
+            Self::Bank(_) => None,
+        }
+    }
+
+    pub(super) const fn bank_account_id(self) -> Option<BankAccountId> {
+        match self {
+            Self::Psp(_) => None,
+            Self::Bank(id) => Some(id),
+        }
     }
 }
 
@@ -72,11 +118,13 @@ pub struct NewBreak {
     /// What is different.
     pub kind: BreakKind,
     /// At which account of ours.
-    pub psp_account_id: PspAccountId,
+    pub at: At,
     /// What it is about, such as the operation's id: with kind and currency, what makes it the same break.
     pub subject: String,
     /// Ours, where it is known; else the PSP's.
     pub currency: Currency,
+    /// The day it is about: its age counts from here.
+    pub arose_on: Date,
     /// What should be, in minor units of `currency`.
     pub expected: Option<i64>,
     /// What is.
@@ -95,18 +143,23 @@ pub struct NewBreak {
     pub order_id: Option<String>,
     /// The booking that holds its money.
     pub booking_id: Option<BookingId>,
+    /// The bank's entry.
+    pub bank_entry_id: Option<BankEntryId>,
+    /// The PSP's payout to our bank.
+    pub payout_id: Option<String>,
     /// A sentence for a person.
     pub detail: String,
 }
 
 impl NewBreak {
     /// A break that names nothing but what makes it what it is.
-    pub fn new(kind: BreakKind, psp_account_id: PspAccountId, subject: String, currency: Currency) -> Self {
+    pub fn new(kind: BreakKind, at: At, subject: String, currency: Currency, arose_on: Date) -> Self {
         Self {
             kind,
-            psp_account_id,
+            at,
             subject,
             currency,
+            arose_on,
             expected: None,
             found: None,
             line: None,
@@ -116,6 +169,8 @@ impl NewBreak {
             payment_id: None,
             order_id: None,
             booking_id: None,
+            bank_entry_id: None,
+            payout_id: None,
             detail: String::new(),
         }
     }

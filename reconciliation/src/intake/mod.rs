@@ -22,9 +22,9 @@ use tokio::task::JoinSet;
 pub use error::Error;
 pub use repo::{Account, Interrupted};
 
-use crate::break_::{self, BreakKind, NewBreak};
+use crate::break_::{self, At, BreakKind, NewBreak};
 use crate::run;
-use crate::source::Source;
+use crate::source::Opened;
 use crate::statement::{Line, Map};
 use document::Document;
 
@@ -98,7 +98,8 @@ pub async fn account(
     }
 }
 
-/// Stores the file, in chunks of `chunk_lines` unless it was begun with others. Without a `map` it is one of a PSP's own reports.
+/// Stores the file, in chunks of `chunk_lines` unless it was begun with others. Without a `map` it is one of a PSP's own
+/// reports.
 ///
 /// # Errors
 /// When the file is refused or cannot be read, belongs to another account, was read by another map, or Postgres fails.
@@ -106,17 +107,17 @@ pub async fn take_in(
     pool: &PgPool,
     merchant: MerchantId,
     account: &Account,
-    source: &Source,
+    opened: Opened,
     map: Option<&Map>,
     chunk_lines: usize,
     observer: Observer,
 ) -> Result<TakenIn, Error> {
     let document = {
-        let (source, map, observer) = (source.clone(), map.cloned(), observer.clone());
-        blocking(move || Document::check(&source, map, &observer)).await??
+        let (map, observer) = (map.cloned(), observer.clone());
+        blocking(move || Document::check(opened, map, &observer)).await??
     };
     let file_id = FileId::derive(merchant, &document.sha256);
-    let lines = document.lines;
+    let lines = document.lines();
     let begun = repo::begin_file(pool, merchant, account, file_id, &document, chunk_lines).await?;
     if begun.psp_account_id != account.psp_account_id {
         return Err(Error::OtherAccount { file: document.name, account: begun.psp_account_id });
@@ -148,7 +149,7 @@ async fn store(
     let work = Arc::new(Work {
         pool: pool.clone(),
         target,
-        chunks: i32::try_from(document.lines.div_ceil(chunk_lines as u64)).unwrap_or(i32::MAX),
+        chunks: i32::try_from(document.lines().div_ceil(chunk_lines as u64)).unwrap_or(i32::MAX),
         chunk_lines: chunk_lines as u64,
         document,
         begun: AtomicI32::new(0),
@@ -175,7 +176,7 @@ async fn store(
     }
     let progress = worked?;
     let document = &work.document;
-    if progress.blocked > 0 || repo::finish_file(pool, target, document.lines).await? {
+    if progress.blocked > 0 || repo::finish_file(pool, target, document.lines()).await? {
         return Ok(progress);
     }
     Err(Error::Incomplete(document.name.clone()))
@@ -232,7 +233,7 @@ impl Work {
     async fn try_chunk(&self, chunk_no: i32) -> Result<run::Progress, Error> {
         let Target { merchant, file_id, psp_account_id } = self.target;
         let passed = u64::try_from(chunk_no - 1).unwrap_or_default() * self.chunk_lines;
-        let count = self.chunk_lines.min(self.document.lines - passed);
+        let count = self.chunk_lines.min(self.document.lines() - passed);
         let ends = (self.line_no(passed)?, self.line_no(passed + count - 1)?);
         let mut tx = self.pool.begin().await?;
         if !repo::claim_chunk(&mut tx, self.target, chunk_no, ends, count).await? {
@@ -251,7 +252,7 @@ impl Work {
             batch.add_in_tx(&mut tx, merchant, &new.collect::<Vec<_>>()).await?;
             (self.observer)(Event::Stored {
                 lines: self.stored.fetch_add(read, Ordering::Relaxed) + read,
-                of: self.document.lines,
+                of: self.document.lines(),
             });
         }
         if known > 0 {
@@ -317,7 +318,13 @@ fn duplicate(target: Target, line: &Line, first: &repo::FirstLine) -> NewBreak {
         psp_reference: line.psp_reference.clone(),
         order_id: line.order_id.clone(),
         detail,
-        ..NewBreak::new(BreakKind::Duplicate, target.psp_account_id, subject, line.currency)
+        ..NewBreak::new(
+            BreakKind::Duplicate,
+            At::Psp(target.psp_account_id),
+            subject,
+            line.currency,
+            line.value_date,
+        )
     }
 }
 

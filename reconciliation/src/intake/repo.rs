@@ -95,7 +95,7 @@ pub(super) async fn begin_file(
         document.sha256.as_slice(),
         document.name.chars().take(255).collect::<String>(),
         document.format.as_str(),
-        document.lines as i32,
+        document.lines() as i32,
         chunk_lines as i32,
         document.latest_at,
         document.identity,

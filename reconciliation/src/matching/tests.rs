@@ -37,6 +37,7 @@ fn line(kind: LineKind, gross: i64, reference: Option<&str>, ours: Option<u128>)
         occurred_at: datetime!(2026-01-02 10:20:30 UTC),
         value_date: date!(2026 - 01 - 04),
         payout_id: None,
+        payout_on: None,
         operation_id: ours.map(id),
         order_id: None,
         psp_reference: name.clone(),

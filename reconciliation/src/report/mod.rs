@@ -9,7 +9,7 @@ use sqlx::PgPool;
 
 use crate::break_::BreakKind;
 use crate::statement::Refusal;
-pub use text::render;
+pub use text::{amount, render};
 
 /// The one word that matters, and the program's exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -58,6 +58,8 @@ pub struct Report {
     pub psp_account_id: Option<PspAccountId>,
     /// The files that were given and taken in.
     pub files: Vec<FileReport>,
+    /// The files of bank statements that were given and taken in.
+    pub bank_files: Vec<BankFileReport>,
     /// The files that were refused.
     pub refused: Vec<Refused>,
     /// The files' lines, added up.
@@ -76,6 +78,7 @@ impl Report {
             incomplete_because: Vec::new(),
             psp_account_id: None,
             files: Vec::new(),
+            bank_files: Vec::new(),
             refused: Vec::new(),
             currencies: Vec::new(),
             breaks: Vec::new(),
@@ -108,6 +111,27 @@ pub struct FileReport {
     pub duplicates: i64,
     /// Those of them that wait for the service.
     pub waiting: i64,
+    /// Whether all of it was there before this run.
+    pub known_before: bool,
+}
+
+/// A file of bank statements that was given.
+#[derive(Debug, Clone, Serialize)]
+pub struct BankFileReport {
+    /// Its id.
+    pub file_id: FileId,
+    /// The name it first came under.
+    pub name: String,
+    /// The hash of its content, in hex.
+    pub sha256: String,
+    /// Its statements.
+    pub statements: i32,
+    /// Its entries.
+    pub entries: i32,
+    /// Those of them that are kept and are of no PSP.
+    pub of_others: i64,
+    /// Those of them that are payouts, whole.
+    pub matched: i64,
     /// Whether all of it was there before this run.
     pub known_before: bool,
 }
@@ -203,12 +227,23 @@ pub struct BreakExample {
 pub struct Given {
     /// The files that are in the database, and whether they were before.
     pub files: Vec<(FileId, bool)>,
+    /// The files of bank statements that are in the database.
+    pub bank_files: Vec<BankGiven>,
     /// The files that are not.
     pub refused: Vec<Refused>,
     /// Chunks that the books refused.
     pub blocked: u64,
     /// What else kept the run from its end.
     pub failures: Vec<String>,
+}
+
+/// A file of bank statements that is in the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BankGiven {
+    /// Its id.
+    pub file_id: FileId,
+    /// Whether all of it was there before.
+    pub known_before: bool,
 }
 
 /// The report about `given`, from one snapshot of the database.
@@ -218,12 +253,13 @@ pub struct Given {
 pub async fn make(
     pool: &PgPool,
     merchant: MerchantId,
-    account: PspAccountId,
+    account: Option<PspAccountId>,
     given: &Given,
 ) -> Result<Report, ledger::Error> {
     let mut tx = pool.begin_with("begin isolation level repeatable read, read only").await?;
     let files = repo::files(&mut tx, merchant, &given.files).await?;
     let file_ids: Vec<FileId> = given.files.iter().map(|(file, _)| *file).collect();
+    let bank_files = repo::bank_files(&mut tx, merchant, &given.bank_files).await?;
     let interrupted = repo::interrupted(&mut tx, merchant, account, &file_ids).await?;
     let currencies = repo::currencies(&mut tx, merchant, account, &file_ids).await?;
     let breaks = repo::breaks(&mut tx, merchant, account, &file_ids).await?;
@@ -242,8 +278,9 @@ pub async fn make(
     Ok(Report {
         verdict,
         incomplete_because,
-        psp_account_id: Some(account),
+        psp_account_id: account,
         files,
+        bank_files,
         refused: given.refused.clone(),
         currencies,
         breaks,

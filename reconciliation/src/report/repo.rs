@@ -5,7 +5,7 @@ use money::{Currency, FileId, MerchantId, OperationId, PspAccountId};
 use sqlx::PgTransaction;
 use uuid::Uuid;
 
-use super::{BreakExample, BreakGroup, CurrencyReport, FileReport};
+use super::{BankFileReport, BankGiven, BreakExample, BreakGroup, CurrencyReport, FileReport};
 use crate::break_::BreakKind;
 
 /// Examples shown per kind and currency.
@@ -50,11 +50,48 @@ pub(super) async fn files(
         .collect())
 }
 
+pub(super) async fn bank_files(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    given: &[BankGiven],
+) -> Result<Vec<BankFileReport>, sqlx::Error> {
+    let ids: Vec<Uuid> = given.iter().map(|given| given.file_id.as_uuid()).collect();
+    let rows = sqlx::query!(
+        r#"select f.file_id as "file_id: FileId", f.name, encode(f.sha256, 'hex') as "sha256!", f.statements, f.entries,
+                (select count(*) from bank_statement s
+                     join bank_entry e on e.merchant_id = s.merchant_id and e.statement_id = s.statement_id
+                     where s.merchant_id = $1 and s.file_id = f.file_id and not e.of_psp) as "of_others!",
+                (select count(*) from bank_statement s
+                     join bank_entry e on e.merchant_id = s.merchant_id and e.statement_id = s.statement_id
+                     where s.merchant_id = $1 and s.file_id = f.file_id and e.of_psp and e.open = 0) as "matched!"
+         from bank_file f where f.merchant_id = $1 and f.file_id = any($2)
+         order by array_position($2, f.file_id)"#,
+        merchant.as_uuid(),
+        &ids,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let known_before = |id| given.iter().any(|given| given.file_id == id && given.known_before);
+    Ok(rows
+        .into_iter()
+        .map(|row| BankFileReport {
+            file_id: row.file_id,
+            name: row.name,
+            sha256: row.sha256,
+            statements: row.statements,
+            entries: row.entries,
+            of_others: row.of_others,
+            matched: row.matched,
+            known_before: known_before(row.file_id),
+        })
+        .collect())
+}
+
 /// Other files of the account whose reading broke off.
 pub(super) async fn interrupted(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
-    account: PspAccountId,
+    account: Option<PspAccountId>,
     files: &[FileId],
 ) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_scalar!(
@@ -62,7 +99,7 @@ pub(super) async fn interrupted(
          where merchant_id = $1 and psp_account_id = $2 and state = 'reading' and file_id <> all($3)
          order by created_at, file_id",
         merchant.as_uuid(),
-        account.as_uuid(),
+        account.map(PspAccountId::as_uuid),
         &uuids(files),
     )
     .fetch_all(&mut **tx)
@@ -72,7 +109,7 @@ pub(super) async fn interrupted(
 pub(super) async fn currencies(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
-    account: PspAccountId,
+    account: Option<PspAccountId>,
     files: &[FileId],
 ) -> Result<Vec<CurrencyReport>, ledger::Error> {
     let rows = sqlx::query!(
@@ -93,14 +130,17 @@ pub(super) async fn currencies(
                 sum(balance_change)::bigint as "booked!"
          from booking group by currency order by currency"#,
         merchant.as_uuid(),
-        account.as_uuid(),
+        account.map(PspAccountId::as_uuid),
         &uuids(files),
     )
     .fetch_all(&mut **tx)
     .await?;
     let mut reports = Vec::with_capacity(rows.len());
     for row in rows {
-        let psp_balance = psp_balance(tx, merchant, account, &row.currency).await?;
+        let psp_balance = match account {
+            Some(account) => psp_balance(tx, merchant, account, &row.currency).await?,
+            None => 0,
+        };
         reports.push(CurrencyReport {
             currency: row.currency,
             lines: row.lines,
@@ -154,17 +194,18 @@ struct ExampleRow {
 pub(super) async fn breaks(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
-    account: PspAccountId,
+    account: Option<PspAccountId>,
     files: &[FileId],
 ) -> Result<Vec<BreakGroup>, sqlx::Error> {
     let groups = sqlx::query!(
         r#"select kind, currency, count(*) as "count!", coalesce(sum(expected), 0)::bigint as "expected!",
                 coalesce(sum(found) filter (where found_currency = currency), 0)::bigint as "found!"
          from recon_break
-         where merchant_id = $1 and psp_account_id = $2 and state = 'open' and (file_id is null or file_id = any($3))
+         where merchant_id = $1 and (psp_account_id = $2 or bank_account_id is not null) and state = 'open'
+           and (file_id is null or file_id = any($3))
          group by kind, currency order by kind, currency"#,
         merchant.as_uuid(),
-        account.as_uuid(),
+        account.map(PspAccountId::as_uuid),
         &uuids(files),
     )
     .fetch_all(&mut **tx)
@@ -191,22 +232,27 @@ pub(super) async fn breaks(
 async fn examples(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
-    account: PspAccountId,
+    account: Option<PspAccountId>,
     files: &[FileId],
 ) -> Result<BTreeMap<(String, String), Vec<BreakExample>>, sqlx::Error> {
     let rows = sqlx::query_as!(
         ExampleRow,
-        r#"select b.kind, b.currency, b.break_id, f.name as "file?", b.line_no as line, b.psp_line_id, b.psp_reference,
+        r#"select b.kind, b.currency, b.break_id,
+                coalesce(f.name, bf.name) as file, coalesce(b.line_no, e.line_no) as line, b.psp_line_id, b.psp_reference,
                 b.operation_id as "operation_id: OperationId", b.order_id, b.expected, b.found, b.found_currency, b.detail
          from (
              select *, row_number() over (partition by kind, currency order by subject) as position
              from recon_break
-             where merchant_id = $1 and psp_account_id = $2 and state = 'open' and (file_id is null or file_id = any($3))
+             where merchant_id = $1 and (psp_account_id = $2 or bank_account_id is not null) and state = 'open'
+           and (file_id is null or file_id = any($3))
          ) b
          left join settlement_file f on f.merchant_id = b.merchant_id and f.file_id = b.file_id
+         left join bank_entry e on e.merchant_id = b.merchant_id and e.entry_id = b.bank_entry_id
+         left join bank_statement s on s.merchant_id = b.merchant_id and s.statement_id = e.statement_id
+         left join bank_file bf on bf.merchant_id = b.merchant_id and bf.file_id = s.file_id
          where b.position <= $4 order by b.kind, b.currency, b.position"#,
         merchant.as_uuid(),
-        account.as_uuid(),
+        account.map(PspAccountId::as_uuid),
         &uuids(files),
         EXAMPLES,
     )
@@ -234,14 +280,14 @@ async fn examples(
 pub(super) async fn other_breaks(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
-    account: PspAccountId,
+    account: Option<PspAccountId>,
     files: &[FileId],
 ) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(
         r#"select count(*) as "count!" from recon_break
          where merchant_id = $1 and psp_account_id = $2 and state = 'open' and file_id is not null and file_id <> all($3)"#,
         merchant.as_uuid(),
-        account.as_uuid(),
+        account.map(PspAccountId::as_uuid),
         &uuids(files),
     )
     .fetch_one(&mut **tx)

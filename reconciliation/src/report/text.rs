@@ -7,7 +7,7 @@ use money::{Currency, Money};
 use super::{BreakExample, BreakGroup, CurrencyReport, Report, Verdict};
 
 /// `minor` of the currency with this code, in major units.
-pub(super) fn amount(minor: i64, currency: &str) -> String {
+pub fn amount(minor: i64, currency: &str) -> String {
     currency.parse::<Currency>().map_or_else(
         |_| format!("{minor} minor units of {currency}"),
         |known| Money::new(minor, known).to_string(),
@@ -40,6 +40,15 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
         }
         writeln!(out)?;
     }
+    for file in &report.bank_files {
+        let (statements, entries) = (counted(file.statements, "statement"), counted(file.entries, "entry"));
+        let entries = entries.replace("entrys", "entries");
+        write!(out, "{}: {statements}, {entries}, {} matched", file.name, file.matched)?;
+        if file.of_others > 0 {
+            write!(out, ", {} of others", file.of_others)?;
+        }
+        writeln!(out, "{}", if file.known_before { ", known before: nothing changed" } else { "" })?;
+    }
     for refused in &report.refused {
         writeln!(out, "refused, nothing changed: {}", refused.message)?;
     }
@@ -47,7 +56,7 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
         writeln!(out)?;
         write_currency(out, sums)?;
     }
-    if !report.files.is_empty() {
+    if !report.files.is_empty() || !report.bank_files.is_empty() {
         writeln!(out)?;
         write_breaks(out, report)?;
     }

@@ -6,11 +6,12 @@ use sqlx::PgTransaction;
 use super::booking::{Booking, Bookings, Place};
 use super::candidates::Lookup;
 use super::{Error, Progress, candidates, repo};
-use crate::break_::{self, BreakKind, NewBreak};
+use crate::break_::{self, At, BreakKind, NewBreak};
 use crate::matching::{
     self, Candidates, Decision, Difference, Effect, Operation, Tie, Ties, Unexplained, decide,
 };
-use crate::statement::Line;
+use crate::payout;
+use crate::statement::{Line, LineKind};
 use wallet::wallet::{Purses, Split};
 
 /// What is booked in one commit: lines of one file, a slice of them at a time.
@@ -24,6 +25,8 @@ pub(crate) struct Batch {
     released: Vec<(OperationId, Place)>,
     /// Lines that had waited and do not any longer.
     settled: Vec<(i32, Place)>,
+    /// What lines say was paid out to our bank.
+    payouts: payout::Told,
     progress: Progress,
     lookup: Lookup,
 }
@@ -72,6 +75,12 @@ impl<'a> Decided<'a> {
         }
     }
 
+    /// The payout to our bank that the line says was sent.
+    fn sends(&self) -> Option<&'a str> {
+        let line = &self.stored.line;
+        line.pays().filter(|_| self.decision == Decision::Plain && line.kind == LineKind::Payout)
+    }
+
     const fn is_about_nothing(&self) -> bool {
         matches!(self.decision, Decision::Unexplained(Unexplained { about: None, .. }))
     }
@@ -93,6 +102,7 @@ impl Batch {
             bookings: Bookings::default(),
             released: Vec::new(),
             settled: Vec::new(),
+            payouts: payout::Told::default(),
             progress: Progress::default(),
             lookup: Lookup::default(),
         }
@@ -107,6 +117,7 @@ impl Batch {
     ) -> Result<(), Error> {
         let known = candidates::of_lines(tx, merchant, self.psp_account_id, lines, &mut self.lookup).await?;
         let mut decided = decide_all(lines, &known.candidates);
+        self.refuse_implied_in_tx(tx, merchant, &mut decided).await?;
         for decided in decided.iter_mut().filter(|decided| decided.waits_for().is_none()) {
             decided.place = Some(self.bookings.place(merchant, self.file_id, self.late, decided.stored));
         }
@@ -120,6 +131,26 @@ impl Batch {
         self.open_breaks_in_tx(tx, merchant, &decided).await?;
         self.note_evidence_in_tx(tx, merchant, &decided).await?;
         self.add_up(tx, merchant, &decided, &known.splits).await
+    }
+
+    /// A payout that is booked as what its lines come to is not booked again by a line of its own.
+    async fn refuse_implied_in_tx(
+        &self,
+        tx: &mut PgTransaction<'_>,
+        merchant: MerchantId,
+        decided: &mut [Decided<'_>],
+    ) -> Result<(), Error> {
+        let names: Vec<&str> = decided.iter().filter_map(Decided::sends).collect();
+        let implied = payout::implied_in_tx(tx, merchant, self.psp_account_id, &names).await?;
+        for decided in decided.iter_mut() {
+            let Some(name) = decided.sends().filter(|name| implied.contains(*name)) else { continue };
+            decided.decision = Decision::Unexplained(Unexplained {
+                kind: BreakKind::Duplicate,
+                about: None,
+                because: format!("payout {name} is booked as what its lines come to"),
+            });
+        }
+        Ok(())
     }
 
     /// Writes the matches. An operation that has one, here or from another line, gets no second: that line is a break.
@@ -216,7 +247,7 @@ impl Batch {
             order_id,
             booking_id: decided.place.map(|place| self.bookings.at(place).id),
             detail,
-            ..NewBreak::new(kind, self.psp_account_id, subject, currency)
+            ..NewBreak::new(kind, At::Psp(self.psp_account_id), subject, currency, line.value_date)
         })
     }
 
@@ -263,6 +294,9 @@ impl Batch {
             let Some(place) = decided.place else { continue };
             let booking = self.bookings.at_mut(place);
             booking.add(&decided.stored.line, &decided.decision).ok_or(Error::Overflow)?;
+            if decided.decision == Decision::Plain {
+                self.payouts.add(&decided.stored.line).ok_or(Error::Overflow)?;
+            }
             self.progress.matched += u64::from(matches!(decided.decision, Decision::Match(_)));
             let Some(operation) = decided.settled_capture() else { continue };
             let id = operation.operation_id;
@@ -287,6 +321,7 @@ impl Batch {
         self.withhold(tx, merchant).await?;
         self.post_all(tx, merchant, &mut purses).await?;
         repo::insert_bookings(tx, merchant, &self, self.bookings.all()).await?;
+        std::mem::take(&mut self.payouts).note_in_tx(tx, merchant, self.psp_account_id).await?;
         if !self.settled.is_empty() {
             let settled = self.settled.iter().map(|(line_no, place)| (*line_no, self.bookings.at(*place).id));
             let settled: Vec<(i32, BookingId)> = settled.collect();

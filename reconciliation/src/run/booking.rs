@@ -107,6 +107,8 @@ pub(super) struct Booking {
     booked_fees: i64,
     sellers: BTreeMap<SellerId, i64>,
     effective: Option<Date>,
+    /// The day its payout should be at the bank.
+    pub payout_on: Option<Date>,
 }
 
 impl Booking {
@@ -130,6 +132,7 @@ impl Booking {
             booked_fees: 0,
             sellers: BTreeMap::new(),
             effective: None,
+            payout_on: None,
         }
     }
 
@@ -170,6 +173,7 @@ impl Booking {
         self.lines += 1;
         self.matched += i32::from(matches!(decision, Decision::Match(_)));
         self.effective = self.effective.max(Some(line.value_date));
+        self.payout_on = self.payout_on.max(line.payout_on.or(Some(line.value_date)));
         Some(())
     }
 

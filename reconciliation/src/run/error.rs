@@ -18,6 +18,15 @@ pub enum Error {
     /// Amounts of a booking do not fit.
     #[error("settling: the sums do not fit 64 bits of minor units")]
     Overflow,
+    /// Others have meanwhile booked what a payout's lines come to, or a line that says it was sent.
+    #[error("settling: payout {0} was booked in another way meanwhile")]
+    PayoutTold(String),
+    /// A break could not be closed.
+    #[error(transparent)]
+    Break(#[from] crate::break_::Error),
+    /// What came to the bank could not be matched.
+    #[error(transparent)]
+    Bank(#[from] Box<crate::bank::Error>),
     /// A row says what it may not.
     #[error("settling: {0:?} in the database is not what its column holds")]
     Corrupt(String),
@@ -41,6 +50,9 @@ impl Error {
                 | ledger::Error::AccountsLost { .. }
                 | ledger::Error::Database(_),
             )
+            | Self::PayoutTold(_)
+            | Self::Bank(_)
+            | Self::Break(_)
             | Self::Database(_) => false,
         }
     }
@@ -48,6 +60,7 @@ impl Error {
     /// Whether it only lost to another transaction: it may be tried again.
     pub(crate) fn gave_way(&self) -> bool {
         match self {
+            Self::PayoutTold(_) => true,
             Self::Database(error) | Self::Ledger(ledger::Error::Database(error)) => gave_way(error),
             _ => false,
         }

@@ -5,7 +5,8 @@ use sqlx::{PgPool, PgTransaction};
 use time::{Duration, OffsetDateTime};
 
 use super::Error;
-use crate::break_::{self, BreakKind, NewBreak};
+use crate::bank;
+use crate::break_::{self, At, BreakKind, NewBreak};
 use crate::matching::Effect;
 
 /// Breaks are written so many at a time: what is in memory at once.
@@ -30,7 +31,11 @@ pub(super) async fn open(
         opened += break_::open_all_in_tx(&mut tx, merchant, &breaks).await?;
         tx.commit().await?;
     }
-    close_those_that_came(pool, merchant, account).await?;
+    // a line may have been matched by another run between the look for its operation and the opening of its break
+    let mut tx = pool.begin().await?;
+    bank::lock_in_tx(&mut tx, merchant).await.map_err(Box::new)?;
+    break_::close_matched_in_tx(&mut tx, merchant, account).await?;
+    tx.commit().await?;
     Ok(opened)
 }
 
@@ -83,29 +88,14 @@ async fn find(
             payment_id: row.payment_id,
             order_id: row.order_id,
             detail,
-            ..NewBreak::new(BreakKind::MissingAtPsp, account, row.operation_id.to_string(), currency)
+            ..NewBreak::new(
+                BreakKind::MissingAtPsp,
+                At::Psp(account),
+                row.operation_id.to_string(),
+                currency,
+                row.ended_at.date(),
+            )
         });
     }
     Ok(breaks)
-}
-
-/// A line may have been matched by another run between the look for its operation and the opening of its break.
-async fn close_those_that_came(
-    pool: &PgPool,
-    merchant: MerchantId,
-    account: PspAccountId,
-) -> Result<(), Error> {
-    sqlx::query!(
-        "update recon_break b set state = 'closed', closed_at = now(), closed_because = 'it came in a later file'
-         where b.merchant_id = $1 and b.psp_account_id = $2 and b.kind = 'missing_at_psp' and b.state = 'open'
-           and exists (select 1 from recon_match m
-               join settleable_operation o on o.merchant_id = $1 and o.operation_id = m.operation_id and o.effect = m.effect
-               where m.merchant_id = $1 and m.about_id = coalesce(b.payment_id, b.operation_id)
-                 and m.operation_id = b.operation_id and m.revoked_at is null)",
-        merchant.as_uuid(),
-        account.as_uuid(),
-    )
-    .execute(pool)
-    .await?;
-    Ok(())
 }

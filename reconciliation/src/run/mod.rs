@@ -31,9 +31,11 @@ mod repo;
 use money::{FileId, MerchantId};
 use sqlx::{PgPool, PgTransaction};
 
+use crate::{bank, payout};
 pub(crate) use batch::{Batch, Stored};
 pub use error::Error;
 pub(crate) use error::gave_way;
+pub(crate) use repo::currency;
 
 /// What was done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -104,18 +106,27 @@ pub async fn settle(
         observe(&progress);
     }
     settle_waiting(pool, merchant, &mut progress, &mut observe).await?;
+    if !progress.is_idle() {
+        progress.breaks += bank::settle(pool, merchant).await.map_err(Box::new)?.breaks;
+    }
     Ok(progress)
 }
 
-/// Marks a file settled once all its chunks are, after looking for what should have been in it.
+/// Marks a file settled, after booking the payouts that its lines are part of and looking for what should have been in it.
 async fn finish(pool: &PgPool, merchant: MerchantId, file: FileId, breaks: &mut u64) -> Result<bool, Error> {
-    let Some(whole) = repo::file_when_booked(pool, merchant, file).await? else {
+    let Some(whole) = repo::booked_file(pool, merchant, file).await? else {
         return Ok(false);
     };
     if let Some(latest_at) = whole.latest_at {
         *breaks += missing::open(pool, merchant, whole.psp_account_id, latest_at, whole.delay_days).await?;
     }
-    Ok(repo::file_settled(pool, merchant, file).await?)
+    let mut tx = pool.begin().await?;
+    if !repo::mark_settled(&mut tx, merchant, file).await? {
+        return Ok(false);
+    }
+    payout::imply_in_tx(&mut tx, merchant, whole.psp_account_id, file, &whole.format).await?;
+    tx.commit().await?;
+    Ok(true)
 }
 
 /// Books lines that waited and need not any longer, many in a commit; when the books refuse those, one in a commit, so

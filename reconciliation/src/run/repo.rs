@@ -93,6 +93,7 @@ impl TryFrom<LineRow> for Stored {
             occurred_at: row.occurred_at,
             value_date: row.value_date,
             payout_id: row.payout_id,
+            payout_on: None,
             operation_id: row.operation_id,
             order_id: row.order_id,
             psp_reference: row.psp_reference,
@@ -107,7 +108,7 @@ impl TryFrom<LineRow> for Stored {
     }
 }
 
-pub(super) fn currency(code: &str) -> Result<Currency, Error> {
+pub(crate) fn currency(code: &str) -> Result<Currency, Error> {
     code.parse().map_err(|_| Error::Corrupt(code.to_owned()))
 }
 
@@ -367,15 +368,16 @@ pub(super) async fn insert_bookings(
     let currencies: Vec<&str> = bookings.iter().map(|booking| booking.key.currency.code()).collect();
     let transactions: Vec<Option<Uuid>> =
         bookings.iter().map(|booking| booking.transaction.map(|id| id.as_uuid())).collect();
+    let payout_on: Vec<Option<Date>> = bookings.iter().map(|booking| booking.payout_on).collect();
     sqlx::query!(
         "insert into settlement_booking (merchant_id, file_id, psp_account_id, late, booking_id, chunk_no, payout_id,
              currency, transaction_id, lines, matched, captures, refunds, chargebacks, adjustments, fee_lines, payouts,
-             seller_payouts, fees, suspense, booked_at)
-         select $1, $2, $3, $4, b.*, now() from unnest($5::uuid[], $6::int[], $7::text[], $8::text[], $9::uuid[],
+             seller_payouts, fees, suspense, payout_on, implied, booked_at)
+         select $1, $2, $3, $4, b.*, false, now() from unnest($5::uuid[], $6::int[], $7::text[], $8::text[], $9::uuid[],
              $10::int[], $11::int[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[],
-             $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[])
+             $17::bigint[], $18::bigint[], $19::bigint[], $20::bigint[], $21::date[])
              as b (booking_id, chunk_no, payout_id, currency, transaction_id, lines, matched, captures, refunds, chargebacks,
-                   adjustments, fee_lines, payouts, seller_payouts, fees, suspense)",
+                   adjustments, fee_lines, payouts, seller_payouts, fees, suspense, payout_on)",
         merchant.as_uuid(),
         batch.file_id.as_uuid(),
         batch.psp_account_id.as_uuid(),
@@ -396,6 +398,7 @@ pub(super) async fn insert_bookings(
         &sums(|booking| booking.seller_payouts),
         &sums(|booking| booking.fees),
         &sums(|booking| booking.suspense),
+        &payout_on as &[Option<Date>],
     )
     .execute(&mut **tx)
     .await?;
@@ -457,24 +460,23 @@ pub(super) async fn evidence_settled(
 /// A file of which every chunk is booked.
 pub(super) struct BookedFile {
     pub psp_account_id: PspAccountId,
+    pub format: String,
     pub latest_at: Option<OffsetDateTime>,
     pub delay_days: i32,
 }
 
-pub(super) async fn file_when_booked(
+pub(super) async fn booked_file(
     pool: &PgPool,
     merchant: MerchantId,
     file: FileId,
 ) -> Result<Option<BookedFile>, sqlx::Error> {
     sqlx::query_as!(
         BookedFile,
-        r#"select f.psp_account_id as "psp_account_id: PspAccountId", f.latest_at,
+        r#"select f.psp_account_id as "psp_account_id: PspAccountId", f.format, f.latest_at,
                 a.settlement_delay_days as "delay_days!"
          from settlement_file f
          join settleable_account a on a.merchant_id = f.merchant_id and a.psp_account_id = f.psp_account_id
-         where f.merchant_id = $1 and f.file_id = $2 and f.state = 'read'
-           and not exists (select 1 from settlement_chunk c
-               where c.merchant_id = $1 and c.file_id = $2 and c.settled_at is null)"#,
+         where f.merchant_id = $1 and f.file_id = $2 and f.state = 'read'"#,
         merchant.as_uuid(),
         file.as_uuid(),
     )
@@ -482,19 +484,19 @@ pub(super) async fn file_when_booked(
     .await
 }
 
-/// Answers whether it was we who marked it.
-pub(super) async fn file_settled(
-    pool: &PgPool,
+/// Answers whether it is we who mark it: whoever else would, waits for our commit and then does not.
+pub(super) async fn mark_settled(
+    tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
     file: FileId,
 ) -> Result<bool, sqlx::Error> {
-    let settled = sqlx::query!(
+    let marked = sqlx::query!(
         "update settlement_file set state = 'settled', settled_at = now()
          where merchant_id = $1 and file_id = $2 and state = 'read'",
         merchant.as_uuid(),
         file.as_uuid(),
     )
-    .execute(pool)
+    .execute(&mut **tx)
     .await?;
-    Ok(settled.rows_affected() == 1)
+    Ok(marked.rows_affected() == 1)
 }

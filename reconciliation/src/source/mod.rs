@@ -1,15 +1,21 @@
 //! Where files come from: a path, all of a folder or standard input; plain, or compressed by gzip or zstd, which is told by
 //! how they begin and not by their names.
 
+mod kept;
 mod unpack;
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub(crate) use kept::{Items, Keeper, Kept};
+
 use crate::statement::{Error, Refusal};
+
+/// What is read at once, in bytes.
+const BUFFER_BYTES: usize = 1 << 16;
 
 /// The argument that names standard input.
 pub const STANDARD_INPUT: &str = "-";
@@ -76,6 +82,7 @@ impl Source {
         let counted = Counted { inner: reader, read: read.clone() };
         let reader =
             unpack::plain(Box::new(counted)).map_err(|source| Error::Io { file: name.clone(), source })?;
+        let reader = BufReader::with_capacity(BUFFER_BYTES, reader);
         Ok(Opened { name, size: size.unwrap_or_default(), read, reader })
     }
 }
@@ -106,12 +113,21 @@ pub struct Opened {
     /// How long it is as it lies there, in bytes; 0 where nobody can tell.
     pub size: u64,
     read: Arc<AtomicU64>,
-    reader: Box<dyn Read + Send>,
+    reader: BufReader<Box<dyn Read + Send>>,
 }
 
 impl Opened {
+    /// How it begins: some thousands of bytes, fewer of a shorter file.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn beginning(&mut self) -> Result<&[u8], Error> {
+        let name = &self.name;
+        self.reader.fill_buf().map_err(|source| Error::Io { file: name.clone(), source })
+    }
+
     /// The content, and what tells how far it was read.
-    pub fn into_parts(self) -> (Box<dyn Read + Send>, Position) {
+    pub fn into_parts(self) -> (impl BufRead + Send + use<>, Position) {
         (self.reader, Position { read: self.read, size: self.size })
     }
 }

@@ -178,9 +178,11 @@ impl Layout {
             operation_id: record.operation(operation),
             order_id: merchant_reference,
             psp_movement: modification.clone(),
-            psp_source: modification,
+            // the batch is what a payout is known by
+            psp_source: modification.filter(|_| kind != LineKind::Payout),
             psp_reference,
             payout_id: Some(batch),
+            payout_on: None,
             category,
         };
         Ok(self.named(line))
@@ -222,7 +224,7 @@ impl Layout {
     }
 
     fn named(&mut self, mut line: Line) -> Line {
-        let [batch, reference, modification] = [&line.payout_id, &line.psp_reference, &line.psp_source]
+        let [batch, reference, modification] = [&line.payout_id, &line.psp_reference, &line.psp_movement]
             .map(|name| name.as_deref().unwrap_or_default());
         let mut name = format!("{batch}/{}/{reference}/{modification}", line.category);
         if line.psp_reference.is_none() {

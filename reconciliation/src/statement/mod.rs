@@ -4,13 +4,13 @@
 //! whole, and the [`Refusal`] says where, what was found and what was expected.
 
 mod adyen;
-mod amount;
+pub(crate) mod amount;
 mod decoded;
 mod hashed;
 mod lines;
 mod mapped;
 mod paypal;
-mod refusal;
+pub(crate) mod refusal;
 mod stripe;
 mod table;
 
@@ -137,6 +137,8 @@ pub struct Line {
     pub value_date: Date,
     /// The payout that it is part of.
     pub payout_id: Option<String>,
+    /// The day that payout should be at the bank, where the file tells.
+    pub payout_on: Option<Date>,
     /// Our operation, where the PSP gives back the id that we sent it.
     pub operation_id: Option<OperationId>,
     /// Our order, likewise.
@@ -147,6 +149,24 @@ pub struct Line {
     pub psp_movement: Option<String>,
     /// What the line itself is: `ch_...`, `re_...`, `po_...`.
     pub psp_source: Option<String>,
+}
+
+impl Line {
+    /// The PSP's name of the payout that the line itself is, or that came back with it.
+    pub fn pays(&self) -> Option<&str> {
+        match self.kind {
+            LineKind::Payout | LineKind::PayoutReversal => {
+                self.psp_source.as_deref().or(self.payout_id.as_deref())
+            }
+            LineKind::Capture
+            | LineKind::Refund
+            | LineKind::RefundFailure
+            | LineKind::Chargeback
+            | LineKind::ChargebackReversal
+            | LineKind::Fee
+            | LineKind::Adjustment => None,
+        }
+    }
 }
 
 /// What a fee is made of, in minor units; none where it is not told.

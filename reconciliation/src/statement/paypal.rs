@@ -283,6 +283,7 @@ impl Columns {
             occurred_at,
             value_date: completed.date(),
             payout_id: is_payout.then(|| transaction.clone()),
+            payout_on: None,
             operation_id: record.operation(Some(self.custom)),
             order_id: record.name(self.invoice)?,
             psp_reference: reference,

@@ -20,6 +20,7 @@ pub(super) struct Layout {
     charge_id: usize,
     payment_intent_id: usize,
     payout_id: usize,
+    payout_on: Option<usize>,
     operation: usize,
     order: Option<usize>,
     refund_operation: Option<usize>,
@@ -47,6 +48,7 @@ impl Layout {
             charge_id: needed(&["charge_id"])?,
             payment_intent_id: needed(&["payment_intent_id"])?,
             payout_id: needed(&["automatic_payout_id"])?,
+            payout_on: position(&["automatic_payout_effective_at_utc", "automatic_payout_effective_at"])?,
             operation: needed(&["payment_metadata[payonce_operation]"])?,
             order: position(&["payment_metadata[order_id]"])?,
             refund_operation: position(&["refund_metadata[payonce_operation]"])?,
@@ -74,6 +76,10 @@ impl Layout {
             Some(column) if !record.text(column).is_empty() => record.moment(column)?.date(),
             _ => occurred_at.date(),
         };
+        let payout_on = match self.payout_on {
+            Some(column) if !record.text(column).is_empty() => Some(record.moment(column)?.date()),
+            _ => None,
+        };
         let psp_line_id = record.name(self.psp_line_id)?;
         Ok(Line {
             line_no: record.line_no()?,
@@ -91,6 +97,7 @@ impl Layout {
             occurred_at,
             value_date,
             payout_id: record.name(self.payout_id)?,
+            payout_on,
             operation_id: record.operation(self.names_operation(kind)),
             order_id: record.name_of(self.order)?,
             psp_reference: record.name(self.payment_intent_id)?,

@@ -34,6 +34,7 @@ fn charge() -> Line {
         occurred_at: datetime!(2026-01-02 10:20:30 UTC),
         value_date: date!(2026 - 01 - 04),
         payout_id: Some("po_1".to_owned()),
+        payout_on: Some(date!(2026 - 01 - 05)),
         operation_id: Some("5ea98b1d-4fd1-846a-9e24-c99a5744a0ae".parse().unwrap()),
         order_id: Some("o-1".to_owned()),
         psp_reference: Some("pi_1".to_owned()),

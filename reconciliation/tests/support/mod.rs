@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use ledger::account::Account;
 use ledger::balance::AccountFilter;
-use ledger::posting::{Posting, Source};
+use ledger::posting::{Posting, Source as PostingSource};
 use money::{Currency, MerchantId, Money, OperationId, PaymentId, PspAccountId};
 use reconciliation::intake::{self, TakenIn};
 use reconciliation::run::{self, Progress};
+use reconciliation::source::Source;
 use sqlx::PgPool;
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
@@ -149,7 +150,7 @@ impl Shop {
     }
 
     async fn post_capture(&self, paid: &Paid) {
-        let source = Source { table: "operation", id: paid.operation_id.as_uuid() };
+        let source = PostingSource { table: "operation", id: paid.operation_id.as_uuid() };
         let posting = Posting::builder(source, "capture", PAID_AT.date())
             .debit(Account::PspReceivable(self.account), paid.amount);
         let posting =
@@ -180,16 +181,9 @@ impl Shop {
 
     pub async fn takes_in_by(&self, file: &Path, chunk_lines: usize) -> Result<TakenIn, intake::Error> {
         let account = intake::account(&self.pool, self.merchant, Some(self.account)).await?;
-        intake::take_in(
-            &self.pool,
-            self.merchant,
-            &account,
-            &file.into(),
-            None,
-            chunk_lines,
-            Arc::new(|_| ()),
-        )
-        .await
+        let opened = Source::from(file).open()?;
+        intake::take_in(&self.pool, self.merchant, &account, opened, None, chunk_lines, Arc::new(|_| ()))
+            .await
     }
 
     pub async fn settles(&self) -> Progress {
@@ -239,6 +233,12 @@ impl Shop {
     /// What holds at every moment: the books balance, no wallet is negative, and the PSP's balance in the ledger is the
     /// net of the booked lines, to the cent and line by line.
     pub async fn check_books(&self) {
+        self.check_ledger().await;
+        self.check_settlement().await;
+    }
+
+    /// The books balance, and no wallet is negative.
+    pub async fn check_ledger(&self) {
         let rows =
             ledger::balance::list(&self.pool, self.merchant, &AccountFilter::default(), None).await.unwrap();
         let mut trial: BTreeMap<&str, i64> = BTreeMap::new();
@@ -249,22 +249,34 @@ impl Shop {
             }
         }
         assert!(trial.values().all(|sum| *sum == 0), "{trial:?}");
+    }
+
+    async fn check_settlement(&self) {
         let lines: Vec<(String, i64, i64, i64)> = sqlx::query_as(
             "select currency, sum(net)::bigint, sum(case kind when 'fee' then fee - gross else fee end)::bigint,
-                 sum(case kind when 'payout' then -gross else 0 end)::bigint
+                 sum(case when kind in ('payout', 'payout_reversal') then -gross else 0 end)::bigint
              from settlement_line_booking where merchant_id = $1 and booking_id is not null group by currency",
         )
         .bind(self.merchant.as_uuid())
         .fetch_all(&self.pool)
         .await
         .unwrap();
+        let implied: Vec<(String, i64)> = sqlx::query_as(
+            "select currency, sum(implied)::bigint from settlement_payout where merchant_id = $1 group by currency",
+        )
+        .bind(self.merchant.as_uuid())
+        .fetch_all(&self.pool)
+        .await
+        .unwrap();
+        let implied: BTreeMap<String, i64> = implied.into_iter().collect();
         let balances = self.balances().await;
         let balance =
             |code: &str, currency: &str| balances.get(&format!("{code} {currency}")).copied().unwrap_or(0);
         for (currency, net, fees, payouts) in lines {
-            assert_eq!(balance("psp_balance", &currency), net, "{currency}");
+            let implied = implied.get(&currency).copied().unwrap_or(0);
+            assert_eq!(balance("psp_balance", &currency), net - implied, "{currency}");
             assert_eq!(balance("psp_fees", &currency), fees, "{currency}");
-            assert_eq!(balance("payout_in_transit", &currency), payouts, "{currency}");
+            assert_eq!(balance("payout_in_transit", &currency), payouts + implied, "{currency}");
         }
         let unbooked: i64 = sqlx::query_scalar(
             "select count(*) from settlement_line_booking l
@@ -281,7 +293,7 @@ impl Shop {
              cross join lateral (
                  select count(*) as lines, sum(l.net) as net from settlement_line_booking l
                  where l.merchant_id = $1 and l.booking_id = b.booking_id) l
-             where b.merchant_id = $1 and (b.lines, b.balance_change) is distinct from (l.lines, l.net)",
+             where b.merchant_id = $1 and not b.implied and (b.lines, b.balance_change) is distinct from (l.lines, l.net)",
         )
         .bind(self.merchant.as_uuid())
         .fetch_one(&self.pool)
@@ -329,7 +341,7 @@ impl SettlementFile {
                        customer_facing_currency,charge_id,payment_intent_id,payment_metadata[payonce_operation],\
                        payment_metadata[order_id]\n"
             .to_owned();
-        Self { content, lines: 0, payout: "po_1" }
+        Self { content, lines: 0, payout: "" }
     }
 
     pub fn of_payout(mut self, payout: &'static str) -> Self {
@@ -393,15 +405,14 @@ impl SettlementFile {
     }
 
     pub fn payout(self, id: &str, cents: i64) -> Self {
-        let payout = self.payout;
+        let payout = if self.payout.is_empty() { "po_1" } else { self.payout };
         self.row(id, "payout", Money::new(-cents, Currency::EUR), 0, payout, "", "", "")
     }
 
     /// A line after which the file's latest day is `days` after the payments.
     pub fn days_later(mut self, days: i64) -> Self {
         let stamp = format!("{} 12:00:00", (PAID_AT + Duration::days(days)).date());
-        writeln!(self.content, "po_1,,txn_late_{days},{stamp},{stamp},eur,0.00,0.00,0.00,fee,,,,,,,,")
-            .unwrap();
+        writeln!(self.content, ",,txn_late_{days},{stamp},{stamp},eur,0.00,0.00,0.00,fee,,,,,,,,").unwrap();
         self
     }
 

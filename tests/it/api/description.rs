@@ -10,10 +10,12 @@ use super::{Answer, Api, new_key, order_of};
 use crate::world::{World, payout};
 
 /// Every route of the service, from the design: none is forgotten, and none is there that nobody knows of.
-const ROUTES: [&str; 30] = [
+const ROUTES: [&str; 33] = [
     "get /healthz",
     "get /openapi.json",
     "get /readyz",
+    "get /v1/breaks",
+    "get /v1/breaks/{break_id}",
     "get /v1/disputes",
     "get /v1/disputes/{dispute_id}",
     "get /v1/ledger/accounts",
@@ -33,6 +35,7 @@ const ROUTES: [&str; 30] = [
     "get /v1/reviews/{operation_id}",
     "get /v1/wallets/{seller}",
     "get /v1/wallets/{seller}/entries",
+    "post /v1/breaks/{break_id}/acts",
     "post /v1/payments",
     "post /v1/payments/{payment_id}/capture",
     "post /v1/payments/{payment_id}/refunds",
@@ -53,6 +56,7 @@ pub(super) struct Description {
 impl Description {
     pub(super) fn new(document: Value) -> Self {
         let mut components = document["components"].clone();
+        merge(&mut components["schemas"]);
         close(&mut components);
         Self { document, components }
     }
@@ -147,6 +151,22 @@ fn errors(validator: &Validator, instance: &Value) -> Vec<String> {
     validator.iter_errors(instance).map(|error| format!("{}: {error}", error.instance_path())).collect()
 }
 
+/// Puts together what is made of several objects: closed one by one, each would refuse the others' members.
+fn merge(schemas: &mut Value) {
+    let all = schemas.clone();
+    for schema in schemas.as_object_mut().expect("schemas").values_mut() {
+        let Some(parts) = schema.get("allOf").and_then(Value::as_array).cloned() else { continue };
+        let (mut members, mut required) = (Map::new(), Vec::new());
+        for part in parts {
+            let name = part["$ref"].as_str().and_then(|reference| reference.rsplit('/').next());
+            let part = name.map_or(&part, |name| &all[name]);
+            members.extend(part["properties"].as_object().expect("an object").clone());
+            required.extend(part["required"].as_array().into_iter().flatten().cloned());
+        }
+        *schema = json!({"type": "object", "properties": members, "required": required});
+    }
+}
+
 /// Lets no object have members that are not described, but where the description allows any.
 fn close(schema: &mut Value) {
     match schema {
@@ -214,11 +234,26 @@ async fn what_is_answered_is_as_described() {
     let sent = api.follow(key, "/v1/payouts", "k-5", &full).await.json();
     assert_eq!(api.follow(key, "/v1/payouts", "k-6", &full).await.status, 409);
     let sent = format!("/v1/payouts/{}", sent["payout_id"].as_str().unwrap());
+    let broken = format!("/v1/breaks/{}", world.broken().await);
+    for (number, act) in [
+        json!({"act": "comment", "note": "ü"}),
+        json!({"act": "assign", "assignee": "ann"}),
+        json!({"act": "adjust", "account": "psp_fees", "note": "a test"}),
+        json!({"act": "reverse", "note": "a test"}),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let told = api.follow(key, &format!("{broken}/acts"), &format!("k-b{number}"), act).await;
+        assert_eq!(told.status, 201, "{}", told.text);
+    }
     let mut seen: BTreeSet<String> = BTreeSet::new();
     for (template, path) in [
         ("/healthz", "/healthz".to_owned()),
         ("/openapi.json", "/openapi.json".to_owned()),
         ("/readyz", "/readyz".to_owned()),
+        ("/v1/breaks", "/v1/breaks?limit=1&state=open".to_owned()),
+        ("/v1/breaks/{break_id}", broken),
         ("/v1/disputes", "/v1/disputes?limit=1&status=evidence_due".to_owned()),
         ("/v1/disputes/{dispute_id}", dispute),
         ("/v1/ledger/accounts", "/v1/ledger/accounts?limit=2".to_owned()),

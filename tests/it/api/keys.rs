@@ -13,7 +13,7 @@ use crate::world::{World, payout};
 const SCOPES: [&str; 4] = ["payments", "finance_read", "finance_write", "webhooks"];
 
 /// What each route needs; those that need no key are not here.
-const NEEDS: [(&str, &str, &str); 26] = [
+const NEEDS: [(&str, &str, &str); 29] = [
     ("post", "/v1/payments", "payments"),
     ("get", "/v1/payments", "payments"),
     ("get", "/v1/payments/{payment_id}", "payments"),
@@ -35,6 +35,9 @@ const NEEDS: [(&str, &str, &str); 26] = [
     ("post", "/v1/reviews/{operation_id}/close", "finance_write"),
     ("get", "/v1/wallets/{seller}", "finance_read"),
     ("get", "/v1/wallets/{seller}/entries", "finance_read"),
+    ("get", "/v1/breaks", "finance_read"),
+    ("get", "/v1/breaks/{break_id}", "finance_read"),
+    ("post", "/v1/breaks/{break_id}/acts", "finance_write"),
     ("get", "/v1/disputes", "finance_read"),
     ("get", "/v1/disputes/{dispute_id}", "finance_read"),
     ("get", "/v1/ledger/accounts", "finance_read"),
@@ -48,6 +51,7 @@ struct Routes {
     operation_id: String,
     dispute_id: String,
     payout_id: String,
+    break_id: String,
     key: String,
 }
 
@@ -65,7 +69,8 @@ impl Routes {
         world.disputed(&json!({})).await;
         let disputes = api.get(&key, "/v1/disputes").await.json();
         let dispute_id = disputes["data"][0]["dispute_id"].as_str().unwrap().to_owned();
-        Self { payment_id, operation_id, dispute_id, payout_id, key }
+        let break_id = world.broken().await;
+        Self { payment_id, operation_id, dispute_id, payout_id, break_id, key }
     }
 
     /// A payment that can be captured, let go or given back, as the route needs it.
@@ -85,13 +90,17 @@ impl Routes {
         let path = template.replace("{payment_id}", &payment_id).replace("{seller}", "anna");
         let path =
             path.replace("{operation_id}", &self.operation_id).replace("{dispute_id}", &self.dispute_id);
-        let path = path.replace("{payout_id}", &self.payout_id);
+        let path = path.replace("{payout_id}", &self.payout_id).replace("{break_id}", &self.break_id);
         let query = if template.ends_with("/entries") { "?currency=EUR" } else { "" };
         let mut request = match method {
             "post" if template.ends_with("/close") => api
                 .request(Method::POST, &path)
                 .header("idempotency-key", Uuid::now_v7().to_string())
                 .json(&json!({"outcome": "failed", "reason": "a test"})),
+            "post" if template.ends_with("/acts") => api
+                .request(Method::POST, &path)
+                .header("idempotency-key", Uuid::now_v7().to_string())
+                .json(&json!({"act": "comment", "note": "a test"})),
             "post" if template == "/v1/payouts" => api
                 .request(Method::POST, &path)
                 .header("idempotency-key", Uuid::now_v7().to_string())

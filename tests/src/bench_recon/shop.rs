@@ -145,7 +145,7 @@ impl<'a> Shop<'a> {
     pub fn reconcile(&self) -> Result<Run, Error> {
         let log = |name| std::fs::File::create(self.folder.join(name)).map_err(Error::io("make a log"));
         let mut command = Command::new(process::program("reconcile")?);
-        command.arg(&self.file).args(["--merchant", &self.merchant.to_string()]);
+        command.arg("run").arg(&self.file).args(["--merchant", &self.merchant.to_string()]);
         command.args(["--database-url", &self.url()]);
         command.stdin(Stdio::null()).stdout(log("reconcile.out")?).stderr(log("reconcile.err")?);
         let began = Instant::now();

@@ -88,7 +88,9 @@ pub(super) async fn truthful(db: &mut PgConnection, merchant: MerchantId) -> Res
          from idempotency_key k
          left join payment p on p.merchant_id = $1 and p.payment_id = k.payment_id
          left join payout y on y.merchant_id = $1 and y.payout_id = k.payout_id
-         where k.merchant_id = $1 and k.response_status between 200 and 299 and k.response_status <> 202"#,
+         where k.merchant_id = $1 and k.response_status between 200 and 299 and k.response_status <> 202
+               -- acts on breaks answer what they found and move no payment
+               and coalesce(k.payment_id, k.payout_id) is not null"#,
         merchant.as_uuid(),
     )
     .fetch(db);

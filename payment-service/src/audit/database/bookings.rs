@@ -215,9 +215,35 @@ pub(super) async fn clearing(db: &mut PgConnection, merchant: MerchantId) -> Res
              union all
              select 'suspense', currency, -suspense, 0 from settlement_booking where merchant_id = $1
              union all
+             -- what came to a bank, until it is known to be a payout
+             select moved.code, a.currency, moved.amount, 0
+             from bank_booking b
+             join bank_statement s on s.merchant_id = $1 and s.statement_id = b.statement_id
+             join bank_account a on a.merchant_id = $1 and a.bank_account_id = s.bank_account_id
+             cross join lateral (values ('bank_cash', b.amount), ('suspense', -b.amount)) as moved (code, amount)
+             where b.merchant_id = $1
+             union all
+             select 'payout_in_transit/' || psp_account_id, currency, amount, 0
+             from settlement_payout where merchant_id = $1
+             union all
+             select moved.code, m.currency, moved.amount, 0
+             from bank_match m
+             cross join lateral (values ('suspense', m.allocated),
+                 ('payout_in_transit/' || m.psp_account_id, -m.allocated)) as moved (code, amount)
+             where m.merchant_id = $1 and m.revoked_at is null
+             union all
+             -- what people moved to where it belongs
+             select moved.code, a.currency, moved.amount, 0
+             from recon_adjustment a
+             cross join lateral (values (a.from_account, -a.amount), (a.to_account, a.amount)) as moved (code, amount)
+             where a.merchant_id = $1 and a.reversed_by is null
+               and (moved.code in ('suspense', 'payout_clearing') or moved.code like 'psp\_receivable/%'
+                    or moved.code like 'payout\_in\_transit/%')
+             union all
              select a.code, e.currency, 0, e.amount
              from ledger_account a join ledger_entry e on e.merchant_id = $1 and e.account_id = a.account_id
-             where a.merchant_id = $1 and (a.code in ('suspense', 'payout_clearing') or a.code like 'psp\_receivable/%')
+             where a.merchant_id = $1 and (a.code in ('suspense', 'payout_clearing', 'bank_cash') or a.code like 'psp\_receivable/%'
+                    or a.code like 'payout\_in\_transit/%')
          ), account as (
              select code, currency, sum(expected) as expected, sum(booked) as booked from part group by code, currency
          ), offender as (

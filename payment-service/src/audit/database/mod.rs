@@ -150,6 +150,8 @@ pub(super) async fn look(
         Check::Files => settlement::files(db, merchant).await,
         Check::Lines => settlement::lines(db, merchant).await,
         Check::Bookings => settlement::bookings(db, merchant).await,
+        Check::PayoutsToBank => settlement::payouts(db, merchant).await,
+        Check::BankStatements => settlement::bank(db, merchant).await,
         Check::Clearing => bookings::clearing(db, merchant).await,
         Check::Tenants => tenants::references(db, merchant).await,
         Check::CardNumbers => card_numbers::look(db, merchant).await,

@@ -111,6 +111,107 @@ pub(super) async fn lines(db: &mut PgConnection, merchant: MerchantId) -> Result
         .with("waiting", Figure::Sum(row.waiting)))
 }
 
+/// Payouts to our bank are what was booked as paid out, and one without a line of its own is what its lines come to.
+pub(super) async fn payouts(db: &mut PgConnection, merchant: MerchantId) -> Result<Found, sqlx::Error> {
+    let counted = sqlx::query_as!(
+        Counted,
+        r#"with part as (
+             select psp_account_id, currency, amount as told, 0::bigint as booked
+             from settlement_payout where merchant_id = $1
+             union all
+             select psp_account_id, currency, 0, -payouts from settlement_booking where merchant_id = $1
+         ), line as (
+             select p.psp_account_id, p.payout_id, p.currency, b.balance_change as net
+             from settlement_payout p
+             join settlement_booking b on b.merchant_id = $1 and b.psp_account_id = p.psp_account_id
+                  and b.payout_id = p.payout_id and b.currency = p.currency
+             where p.merchant_id = $1 and p.implied <> 0
+             union all
+             select p.psp_account_id, p.payout_id, p.currency, l.net
+             from settlement_payout p
+             join settlement_line l on l.merchant_id = $1 and l.psp_account_id = p.psp_account_id
+                  and l.payout_id = p.payout_id and l.currency = p.currency
+             join settlement_evidence e on e.merchant_id = $1 and e.psp_account_id = l.psp_account_id
+                  and e.psp_line_id = l.psp_line_id and e.settled_at is null
+             join settlement_file f on f.merchant_id = $1 and f.file_id = l.file_id and f.state = 'settled'
+             where p.merchant_id = $1 and p.implied <> 0
+         ), offender as (
+             select 'account ' || psp_account_id || ' ' || currency as id
+             from part group by psp_account_id, currency having sum(told) <> sum(booked)
+             union all
+             select 'payout ' || payout_id || ' ' || currency
+             from line l
+             -- of a file whose end was not reached, the lines are not paid out yet
+             where not exists (select 1 from settlement_booking b
+                 join settlement_file f on f.merchant_id = $1 and f.file_id = b.file_id and f.state <> 'settled'
+                 where b.merchant_id = $1 and b.psp_account_id = l.psp_account_id and b.payout_id = l.payout_id)
+             group by psp_account_id, payout_id, currency having sum(net) <> 0
+         )
+         select (select count(*) from settlement_payout where merchant_id = $1) as "looked!",
+                (select count(*) from offender) as "offending!",
+                array(select id from offender order by id limit 5) as "offenders!""#,
+        merchant.as_uuid(),
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(counted.into())
+}
+
+/// A bank's statement is the sum of its entries, and what of them is of PSPs is booked by its day; what people moved for a
+/// break is in the ledger as they said.
+pub(super) async fn bank(db: &mut PgConnection, merchant: MerchantId) -> Result<Found, sqlx::Error> {
+    let counted = sqlx::query_as!(
+        Counted,
+        r#"with entry as (
+             select statement_id, count(*) as entries, sum(amount) as amount from bank_entry
+             where merchant_id = $1 group by statement_id
+         ), day as (
+             select statement_id, booked_on, count(*) as entries, sum(amount) as amount from bank_entry
+             where merchant_id = $1 and of_psp group by statement_id, booked_on
+         ), posted as (
+             select t.source_id, t.kind, a.code, e.amount
+             from ledger_transaction t
+             join ledger_entry e on e.merchant_id = $1 and e.transaction_id = t.transaction_id
+             join ledger_account a on a.merchant_id = $1 and a.account_id = e.account_id
+             where t.merchant_id = $1 and t.source_type in ('bank', 'bank_match', 'break')
+         ), offender as (
+             select 'statement ' || s.statement_id as id
+             from bank_statement s left join entry e on e.statement_id = s.statement_id
+             where s.merchant_id = $1 and (coalesce(e.entries, 0) <> s.entries or coalesce(e.amount, 0) <> s.moved)
+             union all
+             select 'day ' || coalesce(b.booked_on, d.booked_on) || ' of ' || coalesce(b.statement_id, d.statement_id)
+             from (select * from bank_booking where merchant_id = $1) b
+             full join day d on d.statement_id = b.statement_id and d.booked_on = b.booked_on
+             left join posted p on p.source_id = b.booking_id and p.code = 'bank_cash'
+             where (b.entries, b.amount) is distinct from (d.entries, d.amount) or coalesce(p.amount, 0) <> b.amount
+             union all
+             select 'match ' || m.match_id
+             from bank_match m
+             left join posted p on p.source_id = m.match_id and p.kind = 'bank_match' and p.code = 'suspense'
+             where m.merchant_id = $1 and p.amount is distinct from m.allocated
+             union all
+             select 'adjustment ' || r.adjustment_id
+             from recon_adjustment r
+             left join posted p on p.source_id = r.adjustment_id and p.kind = 'adjust' and p.code = r.to_account
+             where r.merchant_id = $1 and p.amount is distinct from r.amount
+             union all
+             -- an adjusted break's money is moved, and only such a break's
+             select 'break ' || b.break_id
+             from recon_break b
+             left join recon_adjustment r on r.merchant_id = $1 and r.break_id = b.break_id and r.reversed_by is null
+             where b.merchant_id = $1 and (r.break_id is null) = (b.closed_how is not distinct from 'adjusted')
+         )
+         select (select count(*) from bank_statement where merchant_id = $1)
+              + (select count(*) from recon_adjustment where merchant_id = $1) as "looked!",
+                (select count(*) from offender) as "offending!",
+                array(select id from offender order by id limit 5) as "offenders!""#,
+        merchant.as_uuid(),
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(counted.into())
+}
+
 /// A line that does not wait is in a booking; one without offends under the name of its file.
 pub(super) async fn bookings(db: &mut PgConnection, merchant: MerchantId) -> Result<Found, sqlx::Error> {
     let counted = sqlx::query_as!(
@@ -136,7 +237,8 @@ pub(super) async fn bookings(db: &mut PgConnection, merchant: MerchantId) -> Res
              left join summed s on s.booking_id = b.booking_id
              left join moved m on m.booking_id = b.booking_id
              where b.merchant_id = $1
-               and (s.lines is distinct from b.lines::bigint or s.net <> b.balance_change
+               and (coalesce(s.lines, 0) <> b.lines::bigint
+                    or case when b.implied then b.payouts else s.net end is distinct from b.balance_change
                     or coalesce(m.amount, 0) <> b.balance_change)
              union
              select 'unbooked lines of file ' || file_id from line where booking_id is null

@@ -67,9 +67,9 @@ async fn books_that_are_wrong_are_told(pool: PgPool) {
             case(
                 "an account without a balance",
                 "insert into ledger_account (merchant_id, account_id, code, currency, kind, normal_side)
-                 values (MERCHANT, MERCHANT, 'bank_cash', 'EUR', 'asset', 1)",
+                 values (MERCHANT, MERCHANT, 'bank_cash', 'JPY', 'asset', 1)",
                 &[Balances],
-                "select 'bank_cash EUR'",
+                "select 'bank_cash JPY'",
             ),
             case(
                 "a delta that was rolled up and kept",

@@ -1,5 +1,6 @@
 use payment_service::audit::Check::{
-    Balances, Bookings, CardNumbers, Clearing, Files, Lines, OpenSettlement, Tenants, TrialBalance,
+    Balances, BankStatements, Bookings, CardNumbers, Clearing, Files, Lines, OpenSettlement, PayoutsToBank,
+    Tenants, TrialBalance,
 };
 use sqlx::PgPool;
 
@@ -53,6 +54,28 @@ async fn a_settlement_a_tenant_or_a_text_that_is_wrong_is_told(pool: PgPool) {
                 "update settlement_booking set fees = fees + 1 where merchant_id = MERCHANT",
                 &[Bookings],
                 "select booking_id::text from settlement_booking where merchant_id = MERCHANT",
+            ),
+            case(
+                "a payout to the bank that is not what its line says",
+                "update settlement_payout set told = told + 1 where merchant_id = MERCHANT",
+                &[PayoutsToBank, Clearing],
+                "select 'account ' || ACCOUNT || ' EUR'",
+            ),
+            case(
+                "a payout to the bank that is not what its lines come to",
+                "insert into settlement_payout (merchant_id, psp_account_id, payout_id, currency, told, implied, has_line,
+                     arrives_on, created_at)
+                 values (MERCHANT, ACCOUNT, 'po_9', 'EUR', -5, 5, false, now(), now());
+                 update settlement_booking set payout_id = 'po_9' where merchant_id = MERCHANT",
+                &[PayoutsToBank, Bookings],
+                "select 'payout po_9 EUR'",
+            ),
+            case(
+                "a break that is adjusted and whose money was not moved",
+                "update recon_break set state = 'closed', closed_at = now(), closed_because = 'so', closed_how = 'adjusted'
+                 where merchant_id = MERCHANT and kind = 'unknown_to_us'",
+                &[BankStatements],
+                "select 'break ' || break_id from recon_break where merchant_id = MERCHANT and kind = 'unknown_to_us'",
             ),
             case(
                 "a receivable that is not what is left to settle",

@@ -4,7 +4,7 @@ use embedded_postgres::{EmbeddedPostgres, default_folder};
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-use crate::args::Args;
+use crate::args::Books;
 
 /// The role and the database that a service makes in a server of its own.
 const ROLE: &str = "payonce_app";
@@ -29,10 +29,10 @@ pub enum Error {
     Unreachable(#[source] sqlx::Error),
 }
 
-pub async fn connect(args: &Args) -> Result<PgPool, Error> {
-    let url = match &args.database_url {
+pub async fn connect(books: &Books) -> Result<PgPool, Error> {
+    let url = match &books.database_url {
         Some(url) => url.clone(),
-        None => EmbeddedPostgres::connect_info(&postgres_folder(args))
+        None => EmbeddedPostgres::connect_info(&postgres_folder(books))
             .map_err(Error::NotRunning)?
             .url(ROLE, DATABASE),
     };
@@ -45,8 +45,8 @@ pub async fn connect(args: &Args) -> Result<PgPool, Error> {
 }
 
 /// Where the service keeps its server.
-fn postgres_folder(args: &Args) -> PathBuf {
-    let data = args.data_dir.clone().unwrap_or_else(|| {
+fn postgres_folder(books: &Books) -> PathBuf {
+    let data = books.data_dir.clone().unwrap_or_else(|| {
         let postgres = default_folder("payonce");
         postgres.parent().map_or(postgres.clone(), Path::to_owned)
     });

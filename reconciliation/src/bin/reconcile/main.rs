@@ -1,6 +1,8 @@
 //! `reconcile`: settlement files in, a verdict out.
 
 mod args;
+mod bank_account;
+mod breaks;
 mod database;
 mod progress;
 mod work;
@@ -13,7 +15,7 @@ use clap::Parser as _;
 use clap::error::ErrorKind;
 use reconciliation::report::{Report, Verdict, render};
 
-use args::Args;
+use args::{Args, Command, Run};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -27,16 +29,23 @@ async fn main() -> ExitCode {
         }
     };
     log_to_stderr();
-    let report = work::reconcile(&args).await;
-    let told = tell(&args, &report);
-    let verdict = match told {
+    let verdict = match &args.command {
+        Command::Run(run) => reconcile(run).await,
+        Command::BankAccount(command) => bank_account::answer(command).await,
+        Command::Break(command) => breaks::answer(command).await,
+    };
+    ExitCode::from(verdict.exit_code())
+}
+
+async fn reconcile(run: &Run) -> Verdict {
+    let report = work::reconcile(run).await;
+    match tell(run, &report) {
         Ok(()) => report.verdict,
         Err(error) => {
             complain(&format!("the report could not be written: {error}"));
             report.verdict.max(Verdict::Incomplete)
         }
-    };
-    ExitCode::from(verdict.exit_code())
+    }
 }
 
 fn log_to_stderr() {
@@ -50,10 +59,10 @@ fn log_to_stderr() {
 }
 
 /// The report for a person on standard output, unless the one for machines goes there.
-fn tell(args: &Args, report: &Report) -> std::io::Result<()> {
+fn tell(run: &Run, report: &Report) -> std::io::Result<()> {
     let text = render(report);
     let json = || serde_json::to_string_pretty(report).map(|json| json + "\n");
-    match args.json.as_deref() {
+    match run.json.as_deref() {
         None => std::io::stdout().lock().write_all(text.as_bytes()),
         Some(path) if path.as_os_str() == "-" => {
             std::io::stderr().lock().write_all(text.as_bytes())?;
@@ -63,6 +72,15 @@ fn tell(args: &Args, report: &Report) -> std::io::Result<()> {
             std::io::stdout().lock().write_all(text.as_bytes())?;
             std::fs::write(path, json()?)
         }
+    }
+}
+
+/// What was asked for, on standard output.
+fn show(text: &str) -> Verdict {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(()) => Verdict::Clean,
+        // nobody is left to tell
+        Err(_) => Verdict::Incomplete,
     }
 }
 

@@ -30,6 +30,7 @@ fn line(kind: LineKind, gross: i64, fee: i64) -> Line {
         occurred_at: datetime!(2026-01-02 10:20:30 UTC),
         value_date: date!(2026 - 01 - 04),
         payout_id: Some("po_1".to_owned()),
+        payout_on: None,
         operation_id: None,
         order_id: None,
         psp_reference: None,

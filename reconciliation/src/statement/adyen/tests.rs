@@ -69,6 +69,7 @@ fn a_settled_payment_is_read_exactly() {
         occurred_at: datetime!(2026-01-02 09:20:30 UTC),
         value_date: date!(2026 - 01 - 04),
         payout_id: Some("17".to_owned()),
+        payout_on: None,
         operation_id: OURS.parse::<OperationId>().ok(),
         order_id: Some(OURS.to_owned()),
         psp_reference: Some("8835".to_owned()),

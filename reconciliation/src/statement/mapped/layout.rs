@@ -114,6 +114,7 @@ fn read(
         occurred_at,
         value_date,
         payout_id: names.payout_id.read(fields, kind)?,
+        payout_on: None,
         operation_id: names.operation(fields, kind),
         order_id: names.order_id.read(fields, kind)?,
         psp_reference: names.psp_reference.read(fields, kind)?,

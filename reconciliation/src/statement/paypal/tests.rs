@@ -46,6 +46,7 @@ fn a_payment_and_its_refund_are_read_exactly() {
         occurred_at: datetime!(2026-01-02 09:20:31 UTC),
         value_date: date!(2026 - 01 - 02),
         payout_id: None,
+        payout_on: None,
         operation_id: "5ea98b1d-4fd1-846a-9e24-c99a5744a0ae".parse::<OperationId>().ok(),
         order_id: Some("order-1".to_owned()),
         psp_reference: Some("5AB".to_owned()),

@@ -88,6 +88,7 @@ fn a_line_is_read_exactly() {
         occurred_at: datetime!(2026-01-02 09:20:30 UTC),
         value_date: datetime!(2026-01-02 09:20:30 UTC).date(),
         payout_id: None,
+        payout_on: None,
         operation_id: None,
         order_id: None,
         psp_reference: None,

@@ -86,6 +86,7 @@ fn line() -> impl Strategy<Value = Line> {
                 occurred_at,
                 value_date: (occurred_at + Duration::days(1)).date(),
                 payout_id: None,
+                payout_on: None,
                 operation_id: None,
                 order_id,
                 psp_reference: None,
