@@ -35,8 +35,9 @@ fn read(data: &[u8]) -> Option<(Format, Vec<Line>)> {
     Some((statement.format(), lines))
 }
 
-const HEADER: [&str; 16] = [
+const HEADER: [&str; 17] = [
     "automatic_payout_id",
+    "automatic_payout_effective_at",
     "balance_transaction_id",
     "created",
     "available_on",
@@ -63,11 +64,12 @@ fn written(lines: &[Line]) -> Vec<u8> {
     writer.into_inner().unwrap()
 }
 
-fn row(line: &Line) -> [String; 16] {
+fn row(line: &Line) -> [String; 17] {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let moment = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
     [
         text(&line.payout_id),
+        line.payout_on.map(|day| format!("{day} 00:00:00")).unwrap_or_default(),
         line.psp_line_id.clone(),
         line.occurred_at.format(&moment).unwrap(),
         format!("{} 00:00:00", line.value_date),
