@@ -30,6 +30,12 @@ pub enum BreakKind {
     LateSuccess,
     /// A dispute took more of a payment than refunds had left of it.
     DisputedBeyond,
+    /// The PSP refunded a payment of ours, and we know of no such refund.
+    RefundWithoutRefund,
+    /// The buyer's bank took money of a payment of ours back, and we know of no such dispute.
+    ChargebackUnseen,
+    /// We sent an operation and do not know how it ended, though the PSP's files should have told by now.
+    StaleUnknown,
     /// A payout should be at our bank, and is not.
     PayoutNotInBank,
     /// Money came to our bank that is no payout.
@@ -39,7 +45,7 @@ pub enum BreakKind {
 }
 
 impl BreakKind {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 17] = [
         Self::UnknownToUs,
         Self::MissingAtPsp,
         Self::Amount,
@@ -51,6 +57,9 @@ impl BreakKind {
         Self::Status,
         Self::LateSuccess,
         Self::DisputedBeyond,
+        Self::RefundWithoutRefund,
+        Self::ChargebackUnseen,
+        Self::StaleUnknown,
         Self::PayoutNotInBank,
         Self::BankCreditWithoutPayout,
         Self::BankDebitWithoutPayout,
@@ -70,6 +79,9 @@ impl BreakKind {
             Self::Status => "status",
             Self::LateSuccess => "late_success",
             Self::DisputedBeyond => "disputed_beyond",
+            Self::RefundWithoutRefund => "refund_without_refund",
+            Self::ChargebackUnseen => "chargeback_unseen",
+            Self::StaleUnknown => "stale_unknown",
             Self::PayoutNotInBank => "payout_not_in_bank",
             Self::BankCreditWithoutPayout => "bank_credit_without_payout",
             Self::BankDebitWithoutPayout => "bank_debit_without_payout",

@@ -76,6 +76,16 @@ pub(crate) async fn close_matched_in_tx(
     close_in_tx(tx, merchant, came, "it came in a later file").await
 }
 
+/// Closes the breaks of an account's operations of which nobody knew how they ended, and which have.
+pub(crate) async fn close_ended_in_tx(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    account: money::PspAccountId,
+) -> Result<u64, Error> {
+    let ended = repo::stale_and_ended(tx, merchant, account).await?;
+    close_in_tx(tx, merchant, ended, "it has ended").await
+}
+
 /// Closes the breaks of bank entries and payouts of which nothing is open any longer.
 pub(crate) async fn close_banked_in_tx(
     tx: &mut PgTransaction<'_>,

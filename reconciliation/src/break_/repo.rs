@@ -86,7 +86,8 @@ pub(super) struct Found {
     pub is_adjusted: bool,
 }
 
-/// The breaks of these operations that were missing, unless they were closed for good.
+/// The breaks of these operations that were missing, or of which nobody knew how they ended, unless they were closed for
+/// good.
 pub(super) async fn missing_of(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
@@ -96,7 +97,7 @@ pub(super) async fn missing_of(
     sqlx::query_as!(
         Found,
         r#"select break_id as "break_id: BreakId", state = 'closed' as "is_adjusted!" from recon_break
-         where merchant_id = $1 and operation_id = any($2) and kind = 'missing_at_psp'
+         where merchant_id = $1 and operation_id = any($2) and kind in ('missing_at_psp', 'stale_unknown')
            and (state = 'open' or closed_how = 'adjusted')
          order by break_id for no key update"#,
         merchant.as_uuid(),
@@ -121,6 +122,26 @@ pub(super) async fn missing_and_matched(
                join settleable_operation o on o.merchant_id = $1 and o.operation_id = m.operation_id and o.effect = m.effect
                where m.merchant_id = $1 and m.about_id = coalesce(b.payment_id, b.operation_id)
                  and m.operation_id = b.operation_id and m.revoked_at is null)
+         order by b.break_id for no key update"#,
+        merchant.as_uuid(),
+        account.as_uuid(),
+    )
+    .fetch_all(&mut **tx)
+    .await
+}
+
+/// The open breaks of an account's operations of which nobody knew how they ended, and which have.
+pub(super) async fn stale_and_ended(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    account: PspAccountId,
+) -> Result<Vec<Found>, sqlx::Error> {
+    sqlx::query_as!(
+        Found,
+        r#"select break_id as "break_id: BreakId", false as "is_adjusted!" from recon_break b
+         where b.merchant_id = $1 and b.psp_account_id = $2 and b.kind = 'stale_unknown' and b.state = 'open'
+           and not exists (select 1 from settleable_unknown u
+               where u.merchant_id = $1 and u.operation_id = b.operation_id)
          order by b.break_id for no key update"#,
         merchant.as_uuid(),
         account.as_uuid(),

@@ -357,10 +357,25 @@ pub fn decide<'a>(
 pub fn paid<'a>(line: &Line, captures: &'a Candidates) -> Option<&'a Operation> {
     let looked_at = match Effect::of(line.kind) {
         None => true,
-        Some(effect) => effect.of_operation() == Effect::Chargeback,
+        Some(effect) => matches!(effect.of_operation(), Effect::Chargeback | Effect::Refund),
     };
     let reference = line.psp_reference.as_deref().filter(|_| looked_at)?;
     captures.by_reference(reference, Effect::Capture).next()
+}
+
+/// What break a line is that is tied to nothing, where the payment that it is part of is ours.
+pub const fn unseen(kind: LineKind) -> BreakKind {
+    match kind {
+        LineKind::Refund => BreakKind::RefundWithoutRefund,
+        LineKind::Chargeback => BreakKind::ChargebackUnseen,
+        LineKind::Capture
+        | LineKind::RefundFailure
+        | LineKind::ChargebackReversal
+        | LineKind::Fee
+        | LineKind::Payout
+        | LineKind::PayoutReversal
+        | LineKind::Adjustment => BreakKind::UnknownToUs,
+    }
 }
 
 fn compare<'a>(line: &Line, tie: Tie<'a>, refused: Option<&str>) -> Decision<'a> {
@@ -407,7 +422,7 @@ fn tie<'a>(
         ([], [_, ..]) => {
             let operation = one_of(line, &ours, ties, effect)
                 .map_err(|other| unknown(None, several(ours[0].operation_id, other)))?;
-            by_our_reference(operation, reference, effect)
+            by_our_reference(line.kind, operation, reference, effect)
         }
         ([], []) => Err(unknown(
             None,
@@ -466,13 +481,14 @@ fn one_of<'a>(
 
 /// The PSP's reference finds nothing, ours finds `operation`.
 fn by_our_reference<'a>(
+    kind: LineKind,
     operation: &'a Operation,
     reference: Option<&str>,
     effect: Effect,
 ) -> Result<Tie<'a>, Unexplained<'a>> {
     if operation.effect != effect.of_operation() {
         return Err(Unexplained {
-            kind: BreakKind::UnknownToUs,
+            kind: if operation.effect == Effect::Capture { unseen(kind) } else { BreakKind::UnknownToUs },
             about: Some(operation),
             because: format!("operation {} is of another kind", operation.operation_id),
         });

@@ -150,7 +150,7 @@ fn a_refund_is_matched_to_a_refund_and_never_to_its_payment() {
     let second = Line { operation_id: Some(id(2)), ..of(-10_000, "re_2") };
     check(both(), &second, None, "refunded_twice near o-2");
     let by_payment = Line { operation_id: Some(id(1)), ..of(-10_000, "re_2") };
-    check(both(), &by_payment, None, "unknown_to_us near o-1");
+    check(both(), &by_payment, None, "refund_without_refund near o-1");
 }
 
 /// A capture of its own, of payment 1, which was authorised by operation 1.
@@ -288,8 +288,8 @@ fn who_wonders_about_a_line_of_nothing_is_shown_the_payment_that_it_names() {
         (LineKind::Adjustment, Some("pi_1"), Some("o-1")),
         (LineKind::Adjustment, Some("pi_2"), None),
         (LineKind::Adjustment, None, None),
-        // a refund has a name of its own
-        (LineKind::Refund, Some("pi_1"), None),
+        (LineKind::Refund, Some("pi_1"), Some("o-1")),
+        (LineKind::Payout, Some("pi_1"), None),
     ] {
         let paid = paid(&line(kind, -100, reference, None), &captures);
         assert_eq!(paid.and_then(|operation| operation.order_id.as_deref()), shown, "{kind:?} {reference:?}");

@@ -87,8 +87,15 @@ impl<'a> Decided<'a> {
 
     /// Names a payment for the person who looks, where the line is tied to nothing.
     fn look_at(&mut self, paid: &'a Candidates) {
-        if let Decision::Unexplained(unexplained) = &mut self.decision {
-            unexplained.about = unexplained.about.or_else(|| matching::paid(&self.stored.line, paid));
+        let line = &self.stored.line;
+        if let Decision::Unexplained(unexplained) = &mut self.decision
+            && unexplained.about.is_none()
+            && let Some(operation) = matching::paid(line, paid)
+        {
+            unexplained.about = Some(operation);
+            if unexplained.kind == BreakKind::UnknownToUs {
+                unexplained.kind = matching::unseen(line.kind);
+            }
         }
     }
 }

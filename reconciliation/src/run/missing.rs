@@ -12,19 +12,36 @@ use crate::matching::Effect;
 /// Breaks are written so many at a time: what is in memory at once.
 const WRITTEN_AT_ONCE: i64 = 10_000;
 
-/// Opens a break for each capture, refund and payout that ended more than `delay_days` before `latest_at` and that no line is about, and
-/// closes those of which a line has come meanwhile. Answers how many are new.
+/// Up to when a PSP's files tell all.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Told {
+    /// The latest moment that a file knows of.
+    latest_at: OffsetDateTime,
+    /// What was done before should be in one by now.
+    until: OffsetDateTime,
+}
+
+impl Told {
+    /// Of a file that knows of nothing later than `latest_at`, of an account that settles within `delay_days`.
+    pub fn new(latest_at: OffsetDateTime, delay_days: i32) -> Self {
+        Self { latest_at, until: latest_at - Duration::days(i64::from(delay_days)) }
+    }
+}
+
+/// Opens a break for each capture, refund and payout that ended before the files tell all and that no line is about, and for
+/// each that was sent before and has not ended; closes those of which a line has come, or that have ended, meanwhile.
+/// Answers how many are new.
 pub(super) async fn open(
     pool: &PgPool,
     merchant: MerchantId,
     account: PspAccountId,
-    latest_at: OffsetDateTime,
-    delay_days: i32,
+    told: Told,
 ) -> Result<u64, Error> {
     let mut opened = 0;
     loop {
         let mut tx = pool.begin().await?;
-        let breaks = find(&mut tx, merchant, account, latest_at, delay_days).await?;
+        let mut breaks = missing(&mut tx, merchant, account, told).await?;
+        breaks.extend(stale(&mut tx, merchant, account, told).await?);
         if breaks.is_empty() {
             break;
         }
@@ -35,17 +52,17 @@ pub(super) async fn open(
     let mut tx = pool.begin().await?;
     bank::lock_in_tx(&mut tx, merchant).await.map_err(Box::new)?;
     break_::close_matched_in_tx(&mut tx, merchant, account).await?;
+    break_::close_ended_in_tx(&mut tx, merchant, account).await?;
     tx.commit().await?;
     Ok(opened)
 }
 
 /// Some of the operations that are missing and have no open break.
-async fn find(
+async fn missing(
     tx: &mut PgTransaction<'_>,
     merchant: MerchantId,
     account: PspAccountId,
-    latest_at: OffsetDateTime,
-    delay_days: i32,
+    told: Told,
 ) -> Result<Vec<NewBreak>, Error> {
     let awaited: Vec<&str> = Effect::awaited().map(Effect::as_str).collect();
     let rows = sqlx::query!(
@@ -66,7 +83,7 @@ async fn find(
          limit $4"#,
         merchant.as_uuid(),
         account.as_uuid(),
-        latest_at - Duration::days(i64::from(delay_days)),
+        told.until,
         WRITTEN_AT_ONCE,
         &awaited as &[&str],
     )
@@ -80,7 +97,8 @@ async fn find(
             "payout" => "paid out",
             _ => "captured",
         };
-        let detail = format!("{done} on {} and in no file up to {}", row.ended_at.date(), latest_at.date());
+        let detail =
+            format!("{done} on {} and in no file up to {}", row.ended_at.date(), told.latest_at.date());
         breaks.push(NewBreak {
             expected: Some(row.amount),
             psp_reference: row.psp_reference,
@@ -94,6 +112,60 @@ async fn find(
                 row.operation_id.to_string(),
                 currency,
                 row.ended_at.date(),
+            )
+        });
+    }
+    Ok(breaks)
+}
+
+/// Some of the operations that were sent, have not ended, and have no open break.
+async fn stale(
+    tx: &mut PgTransaction<'_>,
+    merchant: MerchantId,
+    account: PspAccountId,
+    told: Told,
+) -> Result<Vec<NewBreak>, Error> {
+    let rows = sqlx::query!(
+        r#"select u.operation_id as "operation_id!: OperationId", u.payment_id as "payment_id: PaymentId",
+                u.order_id, u.effect as "effect!", u.status as "status!", u.amount as "amount!", u.currency as "currency!",
+                u.psp_reference, u.created_at as "created_at!"
+         from settleable_unknown u
+         where u.merchant_id = $1 and u.psp_account_id = $2 and u.created_at < $3
+           and not exists (select 1 from settlement_evidence e
+               where e.merchant_id = $1 and e.operation_id = u.operation_id and e.settled_at is null)
+           and not exists (select 1 from recon_break b
+               where b.merchant_id = $1 and b.operation_id = u.operation_id and b.kind in ('stale_unknown', 'status'))
+         limit $4"#,
+        merchant.as_uuid(),
+        account.as_uuid(),
+        told.until,
+        WRITTEN_AT_ONCE,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let mut breaks = Vec::with_capacity(rows.len());
+    for row in rows {
+        let currency: Currency = row.currency.parse().map_err(|_| Error::Corrupt(row.currency.clone()))?;
+        let day = row.created_at.date();
+        let detail = format!(
+            "a {} of {day} that is still {}, and in no file up to {}",
+            row.effect,
+            row.status.replace('_', " "),
+            told.latest_at.date()
+        );
+        breaks.push(NewBreak {
+            expected: Some(row.amount),
+            psp_reference: row.psp_reference,
+            operation_id: Some(row.operation_id),
+            payment_id: row.payment_id,
+            order_id: row.order_id,
+            detail,
+            ..NewBreak::new(
+                BreakKind::StaleUnknown,
+                At::Psp(account),
+                row.operation_id.to_string(),
+                currency,
+                day,
             )
         });
     }

@@ -118,7 +118,8 @@ async fn finish(pool: &PgPool, merchant: MerchantId, file: FileId, breaks: &mut 
         return Ok(false);
     };
     if let Some(latest_at) = whole.latest_at {
-        *breaks += missing::open(pool, merchant, whole.psp_account_id, latest_at, whole.delay_days).await?;
+        let told = missing::Told::new(latest_at, whole.delay_days);
+        *breaks += missing::open(pool, merchant, whole.psp_account_id, told).await?;
     }
     let mut tx = pool.begin().await?;
     if !repo::mark_settled(&mut tx, merchant, file).await? {
